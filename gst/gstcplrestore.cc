@@ -1,0 +1,400 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/**
+ * SECTION:element-cplrestore
+ * @title: cplrestore
+ * @short_description: removes rain, snow, haze and noise from live video
+ *
+ * Restores video that bad weather or a dark scene has spoilt. One network removes rain, snow, haze
+ * and noise; it looks at every frame to see which of them there is, and a frame that is clear goes
+ * on untouched, as the same buffer. It needs no property set.
+ *
+ * Frames keep their format, size, timestamps and metas, and none is delayed. Interlaced frames pass
+ * unchanged (put `deinterlace` in front), and so do buffers that do not hold a frame of their caps,
+ * with a warning. Caps may leave out the framerate.
+ *
+ * The element opens the restoration runtime, with LibTorch, when it goes to READY, and loads the
+ * model when it goes to PAUSED. The environment variable CPL_RUNTIME names another runtime.
+ *
+ * ## Example launch lines
+ * |[
+ * gst-launch-1.0 filesrc location=rain.mp4 ! decodebin ! videoconvert ! cplrestore ! videoconvert !
+ * autovideosink
+ * ]| Restores a file; the model finds out what is wrong with it.
+ * |[
+ * gst-launch-1.0 rtspsrc location=rtsp://camera/stream ! decodebin ! videoconvert ! queue
+ * leaky=downstream max-size-buffers=2 ! cplrestore degradation=snow strength=0.8 ! videoconvert !
+ * autovideosink sync=false
+ * ]| Removes snow, and a little less than all of it, from a camera. The leaky queue drops frames
+ * while the machine cannot keep up.
+ * |[
+ * gst-launch-1.0 v4l2src ! videoconvert ! cplrestore model=live-hq bypass=off ! videoconvert !
+ * autovideosink
+ * ]| Uses the larger model, on clear frames too.
+ *
+ * Since: 0.1
+ */
+
+#include "gst/gstcplrestore.h"
+
+#include <gst/video/video.h>
+
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <string>
+
+#include "gst/allocation.h"
+#include "gst/debug.h"
+#include "gst/element_error.h"
+#include "gst/latency.h"
+#include "gst/properties.h"
+#include "gst/refused_caps.h"
+#include "gst/restore_stream.h"
+#include "gst/runtime_loader.h"
+#include "gst/stats.h"
+
+using cpl::Guarded;
+using cpl::Stage;
+
+struct GstCplRestorePrivate {
+  // Guards what properties read and write from any thread.
+  std::mutex lock;
+  cpl::Settings settings;
+  cpl::Stats stats;
+  cpl::ModelInfo model;  // of the loaded model; has no prompts while there is none
+
+  cpl::LatencyEstimate latency;
+  std::atomic<bool> live{false};
+
+  // From NULL->READY on; never closed.
+  const cpl::Runtime* runtime = nullptr;
+
+  // Between start and stop, for the streaming thread.
+  std::unique_ptr<cpl::RestoreStream> stream;
+  bool warned_damaged = false;
+};
+
+struct _GstCplRestore {
+  GstBaseTransform parent;
+  GstCplRestorePrivate* priv;
+};
+
+G_DEFINE_TYPE_WITH_CODE(GstCplRestore, gst_cpl_restore, GST_TYPE_BASE_TRANSFORM,
+                        G_IMPLEMENT_INTERFACE(GST_TYPE_PRESET, nullptr))
+GST_ELEMENT_REGISTER_DEFINE(cplrestore, "cplrestore", GST_RANK_NONE, GST_TYPE_CPL_RESTORE)
+
+namespace {
+
+#define CPL_CAPS                                         \
+  "video/x-raw, format = (string) " CPL_VIDEO_FORMATS    \
+  ", width = (int) [ 16, 16384 ], height = (int) [ 16, " \
+  "16384 ], framerate = " GST_VIDEO_FPS_RANGE
+
+GstStaticPadTemplate sink_template =
+    GST_STATIC_PAD_TEMPLATE("sink", GST_PAD_SINK, GST_PAD_ALWAYS, GST_STATIC_CAPS(CPL_CAPS));
+GstStaticPadTemplate src_template =
+    GST_STATIC_PAD_TEMPLATE("src", GST_PAD_SRC, GST_PAD_ALWAYS, GST_STATIC_CAPS(CPL_CAPS));
+
+GstCplRestorePrivate* PrivateOf(gpointer self) { return GST_CPL_RESTORE(self)->priv; }
+
+GstBaseTransformClass* ParentClass() {
+  return GST_BASE_TRANSFORM_CLASS(gst_cpl_restore_parent_class);
+}
+
+void Finalize(GObject* object) {
+  delete PrivateOf(object);
+  G_OBJECT_CLASS(gst_cpl_restore_parent_class)->finalize(object);
+}
+
+// Empty when the setting was taken, else why not.
+std::string ApplySetting(GstCplRestorePrivate* priv, guint id, const GValue* value) {
+  const std::lock_guard lock(priv->lock);
+  cpl::Settings settings = priv->settings;
+  if (!cpl::WriteSetting(&settings, id, value)) return "This property cannot be set.";
+  if (id == cpl::kPropDegradation && !priv->model.prompts.empty()) {
+    try {
+      settings.prompt = cpl::PromptByName(priv->model, settings.degradation);
+    } catch (const cpl::Error& error) {
+      return error.what();
+    }
+  }
+  priv->settings = std::move(settings);
+  return {};
+}
+
+void SetProperty(GObject* object, guint id, const GValue* value, GParamSpec* pspec) {
+  Guarded(GST_ELEMENT(object), Stage::kSettings, FALSE, [&] {
+    const std::string refused = ApplySetting(PrivateOf(object), id, value);
+    if (refused.empty()) {
+      GST_DEBUG_OBJECT(object, "%s changed", pspec->name);
+    } else {
+      cpl::PostSettingsWarning(GST_ELEMENT(object), refused);
+    }
+    return TRUE;
+  });
+}
+
+void GetProperty(GObject* object, guint id, GValue* value, GParamSpec* pspec) {
+  auto* priv = PrivateOf(object);
+  const std::lock_guard lock(priv->lock);
+  if (id == cpl::kPropStats) {
+    g_value_take_boxed(value, priv->stats.ToStructure(priv->latency.reported()));
+  } else if (!cpl::ReadSetting(priv->settings, id, value)) {
+    G_OBJECT_WARN_INVALID_PROPERTY_ID(object, id, pspec);
+  }
+}
+
+GstStateChangeReturn ChangeState(GstElement* element, GstStateChange change) {
+  if (change == GST_STATE_CHANGE_NULL_TO_READY) {
+    const bool opened = Guarded(element, Stage::kRuntime, false, [&] {
+      auto* priv = PrivateOf(element);
+      priv->runtime = &cpl::OpenRuntime();
+      GST_INFO_OBJECT(element, "runtime %s, %s", priv->runtime->name, priv->runtime->version);
+      return true;
+    });
+    if (!opened) return GST_STATE_CHANGE_FAILURE;
+  }
+  return GST_ELEMENT_CLASS(gst_cpl_restore_parent_class)->change_state(element, change);
+}
+
+gboolean Start(GstBaseTransform* trans) {
+  return Guarded(GST_ELEMENT(trans), Stage::kModel, FALSE, [&] {
+    auto* priv = PrivateOf(trans);
+    std::string name;
+    cpl::ModelOptions options;
+    {
+      const std::lock_guard lock(priv->lock);
+      name = priv->settings.model;
+      options.precision = priv->settings.precision;
+      options.threads = static_cast<int>(priv->settings.threads);
+    }
+    auto model = priv->runtime->load_model(name, options);
+    auto stream = std::make_unique<cpl::RestoreStream>(model);
+    GST_INFO_OBJECT(trans, "model %s: %s, %s", model->info().path.c_str(),
+                    model->info().architecture.c_str(),
+                    model->precision() == cpl::Precision::kBf16 ? "bf16" : "fp32");
+
+    const std::lock_guard lock(priv->lock);
+    priv->settings.prompt = cpl::PromptByName(model->info(), priv->settings.degradation);
+    priv->model = model->info();
+    priv->stats = {};
+    priv->latency.Clear();
+    priv->warned_damaged = false;
+    priv->stream = std::move(stream);
+    return TRUE;
+  });
+}
+
+gboolean Stop(GstBaseTransform* trans) {
+  return Guarded(GST_ELEMENT(trans), Stage::kModel, FALSE, [&] {
+    auto* priv = PrivateOf(trans);
+    priv->stream.reset();
+    const std::lock_guard lock(priv->lock);
+    priv->model = {};
+    priv->settings.prompt = cpl::kAutoPrompt;
+    return TRUE;
+  });
+}
+
+gboolean SetCaps(GstBaseTransform* trans, GstCaps* in_caps, GstCaps* out_caps) {
+  return Guarded(GST_ELEMENT(trans), Stage::kFrame, FALSE, [&]() -> gboolean {
+    auto* priv = PrivateOf(trans);
+    if (!priv->stream) return FALSE;
+    const cpl::FrameLayout layout = cpl::LayoutFromCaps(in_caps);
+    if (!priv->stream->SetLayout(layout)) return TRUE;
+    GST_DEBUG_OBJECT(trans, "caps %" GST_PTR_FORMAT, in_caps);
+    priv->latency.Restart();
+    const auto mode = GST_VIDEO_INFO_INTERLACE_MODE(&layout.info);
+    if (mode != GST_VIDEO_INTERLACE_MODE_PROGRESSIVE && mode != GST_VIDEO_INTERLACE_MODE_MIXED) {
+      GST_ELEMENT_WARNING(trans, STREAM, FORMAT,
+                          ("Interlaced video passes unchanged: put the deinterlace element in "
+                           "front of cplrestore."),
+                          ("caps %" GST_PTR_FORMAT, in_caps));
+    }
+    return TRUE;
+  });
+}
+
+gboolean GetUnitSize(GstBaseTransform* trans, GstCaps* caps, gsize* size) {
+  GstVideoInfo info;
+  if (!gst_video_info_from_caps(&info, caps)) return FALSE;
+  *size = GST_VIDEO_INFO_SIZE(&info);
+  return TRUE;
+}
+
+// Padded input has another size than its caps say; output has not.
+gboolean TransformSize(GstBaseTransform* trans, GstPadDirection direction, GstCaps* caps,
+                       gsize size, GstCaps* other_caps, gsize* other_size) {
+  return GetUnitSize(trans, other_caps, other_size);
+}
+
+gboolean ProposeAllocation(GstBaseTransform* trans, GstQuery* decide_query, GstQuery* query) {
+  if (!ParentClass()->propose_allocation(trans, decide_query, query)) return FALSE;
+  return decide_query == nullptr || cpl::ProposeVideoAllocation(query);
+}
+
+gboolean DecideAllocation(GstBaseTransform* trans, GstQuery* query) {
+  auto* priv = PrivateOf(trans);
+  const bool reads_video_meta = cpl::DecideVideoAllocation(query);
+  if (priv->stream) priv->stream->set_video_meta_is_read(reads_video_meta);
+  return ParentClass()->decide_allocation(trans, query);
+}
+
+gboolean Query(GstBaseTransform* trans, GstPadDirection direction, GstQuery* query) {
+  if (!ParentClass()->query(trans, direction, query)) return FALSE;
+  if (GST_QUERY_TYPE(query) != GST_QUERY_LATENCY || direction != GST_PAD_SRC) return TRUE;
+
+  auto* priv = PrivateOf(trans);
+  gboolean live = FALSE;
+  GstClockTime min = 0;
+  GstClockTime max = GST_CLOCK_TIME_NONE;
+  gst_query_parse_latency(query, &live, &min, &max);
+  const GstClockTime own = priv->latency.reported();
+  min += own;
+  if (GST_CLOCK_TIME_IS_VALID(max)) max += own;
+  gst_query_set_latency(query, live, min, max);
+  priv->live = live;
+  return TRUE;
+}
+
+// Another stream, or another place in it, has no past in common with what came before.
+bool BreaksWithThePast(GstBaseTransform* trans, GstEvent* event) {
+  switch (GST_EVENT_TYPE(event)) {
+    case GST_EVENT_STREAM_START:
+    case GST_EVENT_FLUSH_STOP:
+      return true;
+    case GST_EVENT_SEGMENT: {
+      const GstSegment* next = nullptr;
+      gst_event_parse_segment(event, &next);
+      GstSegment now = trans->segment;
+      now.position = next->position;
+      return trans->have_segment && !gst_segment_is_equal(&now, next);
+    }
+    default:
+      return false;
+  }
+}
+
+gboolean SinkEvent(GstBaseTransform* trans, GstEvent* event) {
+  auto* priv = PrivateOf(trans);
+  if (priv->stream && BreaksWithThePast(trans, event)) {
+    Guarded(GST_ELEMENT(trans), Stage::kFrame, FALSE, [&] {
+      GST_DEBUG_OBJECT(trans, "%s: starting anew", GST_EVENT_TYPE_NAME(event));
+      priv->stream->Reset();
+      return TRUE;
+    });
+  }
+  return ParentClass()->sink_event(trans, event);
+}
+
+void BeforeTransform(GstBaseTransform* trans, GstBuffer* buffer) {
+  const GstClockTime time =
+      gst_segment_to_stream_time(&trans->segment, GST_FORMAT_TIME, GST_BUFFER_TIMESTAMP(buffer));
+  if (GST_CLOCK_TIME_IS_VALID(time)) gst_object_sync_values(GST_OBJECT(trans), time);
+}
+
+// Once on the bus is enough for a person; a broken source may send thousands.
+void WarnOfDamage(GstBaseTransform* trans, const std::string& damage) {
+  auto* priv = PrivateOf(trans);
+  GST_DEBUG_OBJECT(trans, "passing a bad buffer on: %s", damage.c_str());
+  if (priv->warned_damaged) return;
+  priv->warned_damaged = true;
+  GST_ELEMENT_WARNING(trans, STREAM, WRONG_TYPE,
+                      ("A buffer that does not hold a frame of its caps passes unchanged."),
+                      ("%s; further ones are in the debug log only", damage.c_str()));
+}
+
+GstFlowReturn PrepareOutputBuffer(GstBaseTransform* trans, GstBuffer* in, GstBuffer** out) {
+  auto* priv = PrivateOf(trans);
+  if (!priv->stream) return GST_FLOW_FLUSHING;
+  return Guarded(GST_ELEMENT(trans), Stage::kFrame, GST_FLOW_ERROR, [&] {
+    cpl::RestoreParams params;
+    {
+      const std::lock_guard lock(priv->lock);
+      params = priv->settings.FrameParams();
+    }
+    if (GST_BUFFER_IS_DISCONT(in)) priv->stream->Reset();
+    std::string damage;
+    if (priv->stream->Begin(in, params, &damage) == cpl::FrameFate::kPass) {
+      if (!damage.empty()) WarnOfDamage(trans, damage);
+      *out = in;
+      return GST_FLOW_OK;
+    }
+    const GstFlowReturn got = ParentClass()->prepare_output_buffer(trans, in, out);
+    if (got != GST_FLOW_OK) priv->stream->Drop();
+    return got;
+  });
+}
+
+GstFlowReturn Transform(GstBaseTransform* trans, GstBuffer* in, GstBuffer* out) {
+  return Guarded(GST_ELEMENT(trans), Stage::kFrame, GST_FLOW_ERROR, [&] {
+    auto* priv = PrivateOf(trans);
+    const cpl::FrameResult result = priv->stream->Finish(out);
+    {
+      const std::lock_guard lock(priv->lock);
+      priv->stats.Add(result, priv->model.prompts);
+    }
+    if (result.fate == cpl::FrameFate::kRestore &&
+        priv->latency.Add(static_cast<std::uint64_t>(result.spent.count())) && priv->live) {
+      GST_INFO_OBJECT(trans, "latency is now %" GST_TIME_FORMAT,
+                      GST_TIME_ARGS(priv->latency.reported()));
+      gst_element_post_message(GST_ELEMENT(trans), gst_message_new_latency(GST_OBJECT(trans)));
+    }
+    return GST_FLOW_OK;
+  });
+}
+
+// Neither geometry nor colours nor orientation change, so that metas about them stay true.
+gboolean TransformMeta(GstBaseTransform* trans, GstBuffer* out, GstMeta* meta, GstBuffer* in) {
+  static const char* const kStaysTrue[] = {
+      GST_META_TAG_VIDEO_STR, GST_META_TAG_VIDEO_COLORSPACE_STR, GST_META_TAG_VIDEO_SIZE_STR,
+      GST_META_TAG_VIDEO_ORIENTATION_STR, nullptr};
+  const gchar* const* tags = gst_meta_api_type_get_tags(meta->info->api);
+  bool keep = true;
+  for (; tags && *tags && keep; ++tags) keep = g_strv_contains(kStaysTrue, *tags);
+  return keep || ParentClass()->transform_meta(trans, out, meta, in);
+}
+
+}  // namespace
+
+static void gst_cpl_restore_class_init(GstCplRestoreClass* klass) {
+  auto* object_class = G_OBJECT_CLASS(klass);
+  auto* element_class = GST_ELEMENT_CLASS(klass);
+  auto* trans_class = GST_BASE_TRANSFORM_CLASS(klass);
+
+  object_class->finalize = Finalize;
+  object_class->set_property = SetProperty;
+  object_class->get_property = GetProperty;
+  cpl::InstallProperties(object_class);
+
+  gst_element_class_set_static_metadata(element_class, "Video restoration", "Filter/Effect/Video",
+                                        "Removes rain, snow, haze and noise from live video with "
+                                        "one neural network; clear frames pass "
+                                        "untouched",
+                                        "The cplrestore authors");
+  gst_element_class_add_static_pad_template(element_class, &sink_template);
+  gst_element_class_add_static_pad_template(element_class, &src_template);
+  element_class->change_state = GST_DEBUG_FUNCPTR(ChangeState);
+
+  trans_class->passthrough_on_same_caps = FALSE;
+  trans_class->start = GST_DEBUG_FUNCPTR(Start);
+  trans_class->stop = GST_DEBUG_FUNCPTR(Stop);
+  trans_class->set_caps = GST_DEBUG_FUNCPTR(SetCaps);
+  trans_class->get_unit_size = GST_DEBUG_FUNCPTR(GetUnitSize);
+  trans_class->transform_size = GST_DEBUG_FUNCPTR(TransformSize);
+  trans_class->propose_allocation = GST_DEBUG_FUNCPTR(ProposeAllocation);
+  trans_class->decide_allocation = GST_DEBUG_FUNCPTR(DecideAllocation);
+  trans_class->query = GST_DEBUG_FUNCPTR(Query);
+  trans_class->sink_event = GST_DEBUG_FUNCPTR(SinkEvent);
+  trans_class->before_transform = GST_DEBUG_FUNCPTR(BeforeTransform);
+  trans_class->prepare_output_buffer = GST_DEBUG_FUNCPTR(PrepareOutputBuffer);
+  trans_class->transform = GST_DEBUG_FUNCPTR(Transform);
+  trans_class->transform_meta = GST_DEBUG_FUNCPTR(TransformMeta);
+}
+
+static void gst_cpl_restore_init(GstCplRestore* self) {
+  self->priv = new GstCplRestorePrivate();
+  gst_base_transform_set_qos_enabled(GST_BASE_TRANSFORM(self), TRUE);
+  cpl::ExplainRefusedCaps(GST_ELEMENT(self), GST_BASE_TRANSFORM_SINK_PAD(self));
+}

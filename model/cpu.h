@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What this machine's processor offers.
+#pragma once
+
+namespace cpl {
+
+// CPUs that this process may run on (its affinity mask), at least 1.
+int AvailableCpus();
+
+// Whether the CPU multiplies bfloat16 natively. Without that, bf16 is slower than float32.
+bool HasNativeBf16();
+
+}  // namespace cpl

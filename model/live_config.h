@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The shape of a live network, as it stands in a model file's metadata. Torch-free.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "model/pixels.h"
+
+namespace cpl {
+
+// One convolution of the network, by the name of its tensors in the file.
+struct ConvShape {
+  std::string name;
+  int in = 0;
+  int out = 0;
+  int kernel = 1;
+  int stride = 1;
+  bool prompted = false;     // prompts scale its input and output channels and shift its output
+  bool conditioned = false;  // the router's conditioning vector shifts its output
+};
+
+// A U-Net on cells of 2x2 pixels (space-to-depth by 2). Level l works at 1/2^(l+1) of the frame's
+// size; a level's encoder and decoder hold so many residual pairs of 3x3 convolutions.
+struct LiveConfig {
+  std::vector<int> channels = {16, 32, 48, 48};
+  std::vector<int> encoder = {0, 1, 1, 1};
+  std::vector<int> decoder = {0, 0, 0};
+  int conditioning = 16;  // length of the conditioning vector
+  std::vector<int> router_channels = {16, 24, 32};
+  int router_patches = 8;  // 64x64 pixels each, the most that are looked at in one frame
+  std::string framework = "cpl";
+  int top_k = 1;  // prompts mixed per frame
+
+  // Sizes of a frame's cells are padded to multiples of this.
+  int stride() const { return 1 << (channels.size() - 1); }
+  int levels() const { return static_cast<int>(channels.size()); }
+
+  // Throws Error(kBadFormat) naming the field that is missing, absurd or unknown.
+  static LiveConfig FromJson(const std::string& json);
+  std::string ToJson() const;
+
+  // Every convolution of the network and of the router, in the order of execution.
+  std::vector<ConvShape> Convs() const;
+  std::vector<ConvShape> RouterConvs() const;
+
+  // Multiply-adds of one frame divided by its pixels; all convolutions, the router included.
+  double MacsPerPixel(int width, int height) const;
+};
+
+inline constexpr int kStateChannels = 16;  // the last output, and the last gate of each pixel
+inline constexpr int kFieldChannels = 3;   // the gain field has one gain a colour
+inline constexpr int kFieldLevel = 2;      // it is predicted at 1/8 of the frame's size
+inline constexpr int kRouterPatch = 32;    // side of a router patch, in cells
+
+}  // namespace cpl

@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "model/live_net.h"
+
+#include <ATen/CPUGeneratorImpl.h>
+
+#include <cmath>
+
+#include "cpl/error.h"
+
+namespace cpl {
+
+void Parameters::Add(std::string name, at::Tensor tensor) {
+  items_.emplace_back(std::move(name), std::move(tensor));
+}
+
+const at::Tensor& Parameters::Get(const std::string& name) const {
+  for (const auto& [key, tensor] : items_) {
+    if (key == name) return tensor;
+  }
+  throw Error(ErrorCode::kInternal, "the network has no tensor '" + name + "'");
+}
+
+std::int64_t Parameters::Count() const {
+  std::int64_t count = 0;
+  for (const auto& item : items_) count += item.second.numel();
+  return count;
+}
+
+std::vector<std::pair<std::string, std::vector<std::int64_t>>> LiveParameterShapes(
+    const LiveConfig& config, int prompts) {
+  std::vector<std::pair<std::string, std::vector<std::int64_t>>> shapes;
+  const bool prompted = config.framework != "end_to_end";
+  for (const ConvShape& conv : config.Convs()) {
+    shapes.push_back({conv.name + ".weight", {conv.out, conv.in, conv.kernel, conv.kernel}});
+    shapes.push_back({conv.name + ".bias", {conv.out}});
+    if (conv.prompted && prompted) {
+      shapes.push_back({conv.name + ".prompt_in", {prompts, conv.in}});
+      shapes.push_back({conv.name + ".prompt_out", {prompts, conv.out}});
+      shapes.push_back({conv.name + ".prompt_shift", {prompts, conv.out}});
+    }
+    if (conv.conditioned) shapes.push_back({conv.name + ".cond", {conv.out, config.conditioning}});
+  }
+  for (const ConvShape& conv : config.RouterConvs()) {
+    shapes.push_back({conv.name + ".weight", {conv.out, conv.in, conv.kernel, conv.kernel}});
+    shapes.push_back({conv.name + ".bias", {conv.out}});
+  }
+  const int features = config.router_channels[2];
+  shapes.push_back({"router.hidden.weight", {features, 2 * features}});
+  shapes.push_back({"router.hidden.bias", {features}});
+  shapes.push_back({"router.prompt.weight", {prompts, features}});
+  shapes.push_back({"router.prompt.bias", {prompts}});
+  shapes.push_back({"router.cond.weight", {config.conditioning, features}});
+  shapes.push_back({"router.cond.bias", {config.conditioning}});
+  return shapes;
+}
+
+Parameters InitialParameters(const LiveConfig& config, int prompts, std::uint64_t seed) {
+  at::Generator generator = at::detail::createCPUGenerator(seed);
+  Parameters parameters;
+  for (const auto& [name, shape] : LiveParameterShapes(config, prompts)) {
+    const auto ends_with = [&](const char* suffix) { return name.ends_with(suffix); };
+    at::Tensor tensor = at::zeros(shape, at::kFloat);
+    if (ends_with(".weight")) {
+      double fan_in = 1;
+      for (std::size_t i = 1; i < shape.size(); ++i) fan_in *= static_cast<double>(shape[i]);
+      // Convolutions that no ReLU follows keep the variance with a gain of 1.
+      const bool linear = name.starts_with("down") || name.starts_with("up") ||
+                          name.starts_with("router.prompt") || name.starts_with("router.cond");
+      double scale = std::sqrt((linear ? 1.0 : 2.0) / fan_in);
+      if (ends_with("conv2.weight") && !name.starts_with("router")) scale *= 0.3;
+      if (name == "output.weight" || name == "field.weight") scale *= 0.1;
+      if (name == "stem.weight" || name == "stem_state.weight") scale *= 0.3;
+      tensor.normal_(0, scale, generator);
+    } else if (ends_with(".cond")) {
+      tensor.normal_(0, 0.02, generator);
+    }
+    if (name == "stem.weight") {
+      for (std::int64_t i = 0; i < std::min(shape[0], shape[1]); ++i) {
+        tensor.index({i, i, 1, 1}).add_(1);
+      }
+    }
+    // Gates start nearly closed: the past must earn its place.
+    if (name == "output.bias") tensor.slice(0, kCellChannels).fill_(-2);
+    parameters.Add(name, tensor);
+  }
+  return parameters;
+}
+
+std::vector<FoldedConv> Fold(const LiveConfig& config, const Parameters& parameters,
+                             const at::Tensor& mix) {
+  std::vector<FoldedConv> folded;
+  const bool prompted = config.framework != "end_to_end";
+  for (const ConvShape& shape : config.Convs()) {
+    FoldedConv conv;
+    conv.weight = parameters.Get(shape.name + ".weight");
+    conv.bias = parameters.Get(shape.name + ".bias");
+    if (shape.prompted && prompted) {
+      const at::Tensor in = 1 + mix.matmul(parameters.Get(shape.name + ".prompt_in"));
+      const at::Tensor out = 1 + mix.matmul(parameters.Get(shape.name + ".prompt_out"));
+      conv.weight = conv.weight * out.view({-1, 1, 1, 1}) * in.view({1, -1, 1, 1});
+      conv.bias = conv.bias * out + mix.matmul(parameters.Get(shape.name + ".prompt_shift"));
+    }
+    conv.weight = conv.weight.contiguous(at::MemoryFormat::ChannelsLast);
+    if (shape.conditioned) conv.cond = parameters.Get(shape.name + ".cond");
+    conv.stride = shape.stride;
+    conv.padding = shape.kernel == 3 ? 1 : 0;
+    folded.push_back(std::move(conv));
+  }
+  return folded;
+}
+
+namespace {
+
+// Walks the convolutions in the order of LiveConfig::Convs().
+class Walker {
+ public:
+  Walker(const std::vector<FoldedConv>& convs, const at::Tensor& cond)
+      : convs_(convs), cond_(cond) {}
+
+  at::Tensor Conv(const at::Tensor& x) {
+    const FoldedConv& conv = convs_[next_++];
+    if (!conv.cond.defined()) {
+      return at::conv2d(x, conv.weight, conv.bias, conv.stride, conv.padding);
+    }
+    const at::Tensor shift = at::linear(cond_, conv.cond);
+    // One frame has one shift, which is then part of the bias; a batch needs a pass of its own.
+    if (x.size(0) == 1) {
+      return at::conv2d(x, conv.weight, conv.bias + shift[0], conv.stride, conv.padding);
+    }
+    return at::conv2d(x, conv.weight, conv.bias, conv.stride, conv.padding)
+        .add_(shift.to(x.scalar_type()).unsqueeze(-1).unsqueeze(-1));
+  }
+
+  at::Tensor Pairs(at::Tensor x, int count) {
+    for (int i = 0; i < count; ++i) {
+      const at::Tensor hidden = Conv(x).relu_();
+      x = Conv(hidden).add_(x);
+    }
+    return x;
+  }
+
+ private:
+  const std::vector<FoldedConv>& convs_;
+  const at::Tensor& cond_;
+  std::size_t next_ = 0;
+};
+
+}  // namespace
+
+LiveOutput RunLive(const LiveConfig& config, const std::vector<FoldedConv>& convs,
+                   const at::Tensor& x, const at::Tensor& state, const at::Tensor& cond) {
+  Walker walk(convs, cond);
+  LiveOutput result;
+  const int last = config.levels() - 1;
+  std::vector<at::Tensor> skips(last + 1);
+  at::Tensor y = walk.Conv(x);
+  y = walk.Conv(state).add_(y);
+  for (int l = 0; l <= last; ++l) {
+    if (l > 0) y = walk.Conv(y);
+    y = walk.Pairs(y, config.encoder[l]);
+    skips[l] = y;
+  }
+  for (int l = last - 1; l >= 0; --l) {
+    y = at::pixel_shuffle(walk.Conv(y), 2).add_(skips[l]);
+    y = walk.Pairs(y, config.decoder[l]);
+    if (l == kFieldLevel) result.field = walk.Conv(y);
+  }
+  if (!result.field.defined()) result.field = walk.Conv(skips[last]);
+  y = walk.Conv(y).relu_();
+  result.output = walk.Conv(y);
+  return result;
+}
+
+at::Tensor NextState(const LiveOutput& out, const at::Tensor& x, const at::Tensor& state,
+                     bool first) {
+  const at::Tensor residual = out.output.slice(1, 0, kCellChannels);
+  const at::Tensor gain =
+      at::upsample_bilinear2d(out.field, {x.size(2), x.size(3)}, /*align_corners=*/false)
+          .repeat_interleave(4, 1);
+  const at::Tensor restored = x + residual + gain * x;
+  if (first) return at::cat({restored, at::zeros_like(state.slice(1, kCellChannels))}, 1);
+  const at::Tensor gate = out.output.slice(1, kCellChannels).sigmoid();
+  const at::Tensor picture =
+      restored + gate.repeat({1, 3, 1, 1}) * (state.slice(1, 0, kCellChannels) - restored);
+  return at::cat({picture, gate}, 1);
+}
+
+at::Tensor FirstState(const at::Tensor& x) {
+  at::Tensor gate =
+      at::full({x.size(0), kStateChannels - kCellChannels, x.size(2), x.size(3)}, -1, x.options());
+  return at::cat({x, gate}, 1).contiguous(at::MemoryFormat::ChannelsLast);
+}
+
+Route RunRouter(const Parameters& parameters, const at::Tensor& patches, int patches_per_frame) {
+  at::Tensor y = patches;
+  for (int i = 1; i <= 3; ++i) {
+    const std::string name = "router.conv" + std::to_string(i);
+    const at::Tensor& weight = parameters.Get(name + ".weight");
+    y = at::conv2d(y, weight, parameters.Get(name + ".bias"), 2, weight.size(2) == 3 ? 1 : 0)
+            .relu();
+  }
+  y = at::cat({y.mean({2, 3}), y.amax({2, 3})}, 1);
+  y = y.view({-1, patches_per_frame, y.size(1)}).mean(1);
+  y = at::linear(y, parameters.Get("router.hidden.weight"), parameters.Get("router.hidden.bias"))
+          .relu();
+  return {
+      at::linear(y, parameters.Get("router.prompt.weight"), parameters.Get("router.prompt.bias")),
+      at::linear(y, parameters.Get("router.cond.weight"), parameters.Get("router.cond.bias"))};
+}
+
+}  // namespace cpl

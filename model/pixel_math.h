@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The arithmetic of the pixel paths, once for host and device: no loops, no memory, no branches.
+//
+// V is float, or a vector type of floats that has operators (GCC's vector_size).
+//
+// Sources: ITU-R BT.601-7, BT.709-6 and BT.2020-2 (non-constant luminance). With Kr, Kg, Kb of the
+// matrix, Y' = Kr R' + Kg G' + Kb B', Cb = (B' - Y') / (2 (1 - Kb)), Cr = (R' - Y') / (2 (1 - Kr)),
+// all of nominal range 1. In 8 bits, limited range: 16 + 219 Y', 128 + 224 C; full range: 255 Y',
+// 128 + 255 C. Normalised units are (v - 0.5) * 4, see pixels.h.
+#pragma once
+
+#include "cpl/frame.h"
+
+#ifdef __CUDACC__
+#define CPL_HOST_DEVICE __host__ __device__
+#else
+#define CPL_HOST_DEVICE
+#endif
+
+namespace cpl {
+
+inline constexpr float kUnitsPerRange = 4;  // Normalised units from black to white.
+
+// Larger residuals saturate any sample; a bound keeps infinities from cancelling into NaN.
+inline constexpr float kLargestResidual = 1e6f;
+
+// From bytes to normalised values.
+struct ReadFactors {
+  float scale, offset;           // R', G', B' or Y'
+  float r_cr, g_cb, g_cr, b_cb;  // What a chroma sample, less 128, adds to R', G', B'.
+};
+
+// From normalised residuals, times strength, to bytes.
+struct WriteFactors {
+  float rgb;                     // R', G', B' formats
+  float y_r, y_g, y_b;           // Y'
+  float cb, cr;                  // For the sum over a cell's four pixels of B' - Y' and R' - Y'
+  float unit_r, unit_g, unit_b;  // Kr, Kg, Kb
+};
+
+struct MatrixWeights {
+  double r, g, b;
+};
+
+constexpr MatrixWeights WeightsOf(ColorMatrix matrix) {
+  switch (matrix) {
+    case ColorMatrix::kBT601:
+      return {0.299, 0.587, 0.114};
+    case ColorMatrix::kBT2020:
+      return {0.2627, 0.6780, 0.0593};
+    default:
+      return {0.2126, 0.7152, 0.0722};
+  }
+}
+
+constexpr ReadFactors MakeReadFactors(ColorMatrix matrix, ColorRange range) {
+  const MatrixWeights k = WeightsOf(matrix);
+  const bool full = range == ColorRange::kFull;
+  const double units = kUnitsPerRange;
+  const double luma = units / (full ? 255 : 219);
+  const double chroma = units / (full ? 255 : 224);
+  return {static_cast<float>(luma),
+          static_cast<float>((full ? 0 : -16) * luma - units / 2),
+          static_cast<float>(2 * (1 - k.r) * chroma),
+          static_cast<float>(-2 * (1 - k.b) * k.b / k.g * chroma),
+          static_cast<float>(-2 * (1 - k.r) * k.r / k.g * chroma),
+          static_cast<float>(2 * (1 - k.b) * chroma)};
+}
+
+constexpr WriteFactors MakeWriteFactors(ColorMatrix matrix, ColorRange range, float strength) {
+  const MatrixWeights k = WeightsOf(matrix);
+  const bool full = range == ColorRange::kFull;
+  const double luma = strength / kUnitsPerRange * (full ? 255 : 219);
+  const double chroma = strength / kUnitsPerRange * (full ? 255 : 224);
+  return {static_cast<float>(luma),
+          static_cast<float>(luma * k.r),
+          static_cast<float>(luma * k.g),
+          static_cast<float>(luma * k.b),
+          static_cast<float>(chroma / (2 * (1 - k.b)) / 4),
+          static_cast<float>(chroma / (2 * (1 - k.r)) / 4),
+          static_cast<float>(k.r),
+          static_cast<float>(k.g),
+          static_cast<float>(k.b)};
+}
+
+template <typename V>
+struct Rgb {
+  V r, g, b;
+};
+
+// A sample of Y', or of one of R', G', B'. In YUV the offset comes with the chroma.
+template <typename V>
+CPL_HOST_DEVICE inline V ReadSample(const ReadFactors& f, V byte) {
+  return byte * f.scale + f.offset;
+}
+
+// What to add to Y' * scale.
+template <typename V>
+CPL_HOST_DEVICE inline Rgb<V> ReadChroma(const ReadFactors& f, V cb_byte, V cr_byte) {
+  const V cb = cb_byte - 128.0f;
+  const V cr = cr_byte - 128.0f;
+  return {cr * f.r_cr + f.offset, (cb * f.g_cb + cr * f.g_cr) + f.offset, cb * f.b_cb + f.offset};
+}
+
+// Without NaN and infinities.
+template <typename V>
+CPL_HOST_DEVICE inline V SaneResidual(V residual) {
+  const V zero{};
+  const V high = zero + kLargestResidual;
+  const V low = zero - kLargestResidual;
+  V sane = residual == residual ? residual : zero;
+  sane = sane > high ? high : sane;
+  return sane < low ? low : sane;
+}
+
+// The change of Y', in bytes.
+template <typename V>
+CPL_HOST_DEVICE inline V LumaChange(const WriteFactors& f, const Rgb<V>& residual) {
+  return (residual.r * f.y_r + residual.g * f.y_g) + residual.b * f.y_b;
+}
+
+// Y' of a residual in its own units; less this, B' and R' make the chroma.
+template <typename V>
+CPL_HOST_DEVICE inline V LumaOf(const WriteFactors& f, const Rgb<V>& residual) {
+  return (residual.r * f.unit_r + residual.g * f.unit_g) + residual.b * f.unit_b;
+}
+
+// clip(byte + change), to nearest. `change` must come from a sane residual: it has to fit an int.
+// The clip is on integers because compilers vectorise that, and truncation is as good as floor
+// here: they differ only below 0.
+CPL_HOST_DEVICE inline int Compose(float byte, float change) {
+  const int value = static_cast<int>((byte + change) + 0.5f);
+  const int high = value > 255 ? 255 : value;
+  return high < 0 ? 0 : high;
+}
+
+}  // namespace cpl

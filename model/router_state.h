@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What a stream knows of its own weather, from frame to frame. Torch-free.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "cpl/frame.h"
+
+namespace cpl {
+
+// A part of a frame: x, y even, within the frame. The same memory.
+ConstFrameView Crop(const ConstFrameView& frame, int x, int y, int width, int height);
+
+// Copies the router's patches of a frame into `cells`: [count][32][32][12]. They lie on a
+// low-discrepancy sequence that goes on from frame to frame, so a few a frame see all of it in
+// time. Frames smaller than a patch repeat their last row and column.
+void ReadRouterPatches(const ConstFrameView& frame, std::int64_t first_index, int count,
+                       float* cells);
+
+// How many patches a frame is worth at most: as many as fit without overlap.
+int RouterTiles(int width, int height);
+
+// Says whether a frame belongs to another scene than the one before it, from the mean colours of
+// blocks of the inputs; restored pictures would hide a cut behind the state's own inertia.
+class SceneCut {
+ public:
+  bool Update(const ConstFrameView& frame);
+  void Reset() { blocks_.clear(); }
+
+ private:
+  std::vector<float> blocks_;
+};
+
+// Smooths the router's answers and gives its choices inertia.
+class RouterState {
+ public:
+  // `clean` is the index of the prompt that means "nothing to do", or -1.
+  RouterState(int prompts, int conditioning, int clean);
+
+  void Reset();
+
+  // Takes a frame's probabilities and conditioning vector.
+  void Update(const std::vector<float>& probabilities, const std::vector<float>& conditioning);
+
+  int prompt() const { return prompt_; }
+  bool clear() const { return clear_; }  // clean for sure, and for some time
+  const std::vector<float>& probabilities() const { return probabilities_; }
+  const std::vector<float>& conditioning() const { return conditioning_; }
+
+ private:
+  int clean_;
+  int prompt_ = 0;
+  bool clear_ = false;
+  std::int64_t frames_ = 0;
+  std::vector<float> probabilities_;
+  std::vector<float> conditioning_;
+};
+
+}  // namespace cpl

@@ -1,0 +1,115 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# Installs what cplrestore needs to build, test and run on Debian 12: Debian packages, and LibTorch
+# (the pinned PyPI wheel) in a virtual environment outside the clone. Run it as often as you like:
+# what is already there is left alone.
+#
+#   ./setup.sh                 install what is missing
+#   ./setup.sh --print-torch   print the folder of LibTorch, install nothing
+#
+# Environment:
+#   CPL_CACHE_DIR  where the virtual environment lives  (default: ${XDG_CACHE_HOME:-~/.cache}/cplrestore)
+#   CPL_TORCH      lean | full | none. lean = CPU only, 1.3 GB; full = with the CUDA libraries, 5 GB;
+#                  none = you bring your own LibTorch (>= 2.6) and pass -Dtorch_dir=DIR to meson.
+#                  (default: full where an NVIDIA driver answers, lean otherwise)
+set -euo pipefail
+
+TORCH_VERSION=2.15.0
+
+APT_PACKAGES=(
+  g++ meson ninja-build pkg-config python3 python3-venv ca-certificates
+  libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev gstreamer1.0-tools
+  gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad
+  gstreamer1.0-plugins-ugly gstreamer1.0-libav
+  libopencv-core-dev libopencv-imgproc-dev libopencv-imgcodecs-dev
+  libgtest-dev libgmock-dev libcli11-dev libtomlplusplus-dev nlohmann-json3-dev
+)
+
+say() { printf 'setup: %s\n' "$*"; }
+die() { printf 'setup: %s\n' "$*" >&2; exit 1; }
+
+flavour=${CPL_TORCH:-}
+if [ -z "$flavour" ]; then
+  if command -v nvidia-smi >/dev/null 2>&1 && nvidia-smi -L >/dev/null 2>&1; then
+    flavour=full
+  else
+    flavour=lean
+  fi
+fi
+case $flavour in lean | full | none) ;; *) die "CPL_TORCH=$flavour: expected lean, full or none" ;; esac
+
+cache=${CPL_CACHE_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/cplrestore}
+venv=$cache/torch-$TORCH_VERSION-$flavour
+
+torch_folder() {
+  local dir
+  for dir in "$venv"/lib/python3*/site-packages/torch; do
+    if [ -e "$dir/lib/libtorch_cpu.so" ]; then
+      printf '%s\n' "$dir"
+      return 0
+    fi
+  done
+  return 1
+}
+
+if [ "${1:-}" = --print-torch ]; then
+  torch_folder || die "LibTorch is not in $venv; run ./setup.sh"
+  exit 0
+fi
+[ $# -eq 0 ] || die "unknown argument '$1' (see the head of this script)"
+
+missing_packages() {
+  dpkg-query -W -f '${Package} ${db:Status-Status}\n' "${APT_PACKAGES[@]}" 2>/dev/null |
+    awk '$2 == "installed" { print $1 }' | sort -u >"$1"
+  printf '%s\n' "${APT_PACKAGES[@]}" | sort -u | comm -23 - "$1"
+}
+
+install_packages() {
+  command -v dpkg-query >/dev/null 2>&1 ||
+    die "this script knows Debian and its relatives only; HACKING.md lists the packages to install by hand"
+  local list missing as_root=()
+  list=$(mktemp)
+  missing=$(missing_packages "$list" | tr '\n' ' ')
+  rm -f "$list"
+  if [ -z "${missing// /}" ]; then
+    say "Debian packages: all ${#APT_PACKAGES[@]} are there"
+    return
+  fi
+  if [ "$(id -u)" != 0 ]; then
+    command -v sudo >/dev/null 2>&1 || die "not root and no sudo; install these yourself: $missing"
+    as_root=(sudo)
+  fi
+  say "Debian packages: installing $missing"
+  "${as_root[@]}" apt-get update -qq
+  # shellcheck disable=SC2086  # a list of words on purpose
+  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
+    apt-get install -y -qq --no-install-recommends $missing >/dev/null
+}
+
+install_torch() {
+  if [ "$flavour" = none ]; then
+    say "LibTorch: left to you; pass -Dtorch_dir=DIR to meson"
+    return
+  fi
+  if [ -e "$venv/.complete" ] && torch_folder >/dev/null; then
+    say "LibTorch $TORCH_VERSION ($flavour): already in $venv"
+    return
+  fi
+  say "LibTorch $TORCH_VERSION ($flavour): installing into $venv"
+  rm -rf "$venv"
+  mkdir -p "$cache"
+  python3 -m venv "$venv"
+  if [ "$flavour" = lean ]; then
+    # libtorch_cpu.so of the wheel links to these two even when no GPU is ever used.
+    "$venv/bin/pip" install -q --no-deps --no-compile "torch==$TORCH_VERSION" \
+      "nvidia-cuda-runtime>=13.2,<13.3" "nvidia-cuda-cupti>=13.2,<13.3"
+  else
+    "$venv/bin/pip" install -q --no-compile "torch==$TORCH_VERSION"
+  fi
+  torch_folder >/dev/null || die "the wheel in $venv holds no libtorch_cpu.so; remove the folder and try again"
+  touch "$venv/.complete"
+}
+
+install_packages
+install_torch

@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Whole pipelines: states up and down, several elements in one process, nothing left behind.
+
+#include <gtest/gtest.h>
+#include <link.h>
+
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include "tests/gst/harness_util.h"
+
+namespace cpl::gst_test {
+namespace {
+
+Owned<GstElement> Launch(const std::string& text) {
+  GError* error = nullptr;
+  GstElement* pipeline = gst_parse_launch(text.c_str(), &error);
+  EXPECT_FALSE(error) << error->message;
+  g_clear_error(&error);
+  gst_object_ref_sink(pipeline);
+  return Owned<GstElement>(pipeline);
+}
+
+// The type of the message that ended it.
+GstMessageType PlayToTheEnd(GstElement* pipeline) {
+  gst_element_set_state(pipeline, GST_STATE_PLAYING);
+  const Owned<GstBus> bus(gst_element_get_bus(pipeline));
+  const Owned<GstMessage> message(
+      gst_bus_timed_pop_filtered(bus.get(), 30 * GST_SECOND,
+                                 static_cast<GstMessageType>(GST_MESSAGE_EOS | GST_MESSAGE_ERROR)));
+  const GstMessageType type = message ? GST_MESSAGE_TYPE(message.get()) : GST_MESSAGE_UNKNOWN;
+  if (type == GST_MESSAGE_ERROR) ADD_FAILURE() << Parse(message.get()).text;
+  gst_element_set_state(pipeline, GST_STATE_NULL);
+  return type;
+}
+
+bool IsLoaded(const char* part) {
+  struct Search {
+    const char* part;
+    bool found;
+  } search{part, false};
+  dl_iterate_phdr(
+      [](dl_phdr_info* info, std::size_t, void* data) {
+        auto* s = static_cast<Search*>(data);
+        s->found = s->found || std::strstr(info->dlpi_name, s->part);
+        return 0;
+      },
+      &search);
+  return search.found;
+}
+
+TEST(Plugin, IsLoadedWithoutLibTorch) {
+  const Owned<GstElement> element(gst_element_factory_make("cplrestore", nullptr));
+  ASSERT_TRUE(element);
+  gst_object_ref_sink(element.get());
+  EXPECT_TRUE(IsLoaded("libgstcplrestore.so"));
+  EXPECT_FALSE(IsLoaded("libtorch"));
+  EXPECT_FALSE(IsLoaded("/libcpl.so"));
+}
+
+TEST(States, UpAndDownWithNoPropertySet) {
+  const Owned<GstElement> element(gst_element_factory_make("cplrestore", nullptr));
+  gst_object_ref_sink(element.get());
+  const GstState walk[] = {
+      GST_STATE_READY, GST_STATE_NULL,    GST_STATE_PLAYING, GST_STATE_NULL,   GST_STATE_PAUSED,
+      GST_STATE_READY, GST_STATE_PAUSED,  GST_STATE_PLAYING, GST_STATE_PAUSED, GST_STATE_PLAYING,
+      GST_STATE_READY, GST_STATE_PLAYING, GST_STATE_NULL};
+  for (const GstState state : walk) {
+    EXPECT_EQ(gst_element_set_state(element.get(), state), GST_STATE_CHANGE_SUCCESS)
+        << gst_element_state_get_name(state);
+  }
+}
+
+TEST(States, PipelineCanBePlayedAgain) {
+  const Owned<GstElement> pipeline = Launch(
+      "videotestsrc num-buffers=5 ! video/x-raw,width=320,height=240 ! cplrestore ! fakesink");
+  for (int i = 0; i < 5; ++i) EXPECT_EQ(PlayToTheEnd(pipeline.get()), GST_MESSAGE_EOS);
+}
+
+TEST(Pipeline, EveryFormatNegotiatesWithVideoconvert) {
+  for (const GstVideoFormat format : kFormats) {
+    const Owned<GstElement> pipeline = Launch(
+        std::string("videotestsrc num-buffers=3 ! videoconvert ! video/x-raw,width=64,height=48,") +
+        "format=" + gst_video_format_to_string(format) +
+        " ! cplrestore ! videoconvert ! video/x-raw,format=AYUV ! fakesink");
+    EXPECT_EQ(PlayToTheEnd(pipeline.get()), GST_MESSAGE_EOS);
+  }
+}
+
+TEST(Pipeline, SeekResets) {
+  const Owned<GstElement> pipeline = Launch(
+      "videotestsrc ! video/x-raw,width=64,height=48,framerate=30/1 ! cplrestore model=invert ! "
+      "fakesink name=sink signal-handoffs=true");
+  gst_element_set_state(pipeline.get(), GST_STATE_PAUSED);
+  ASSERT_EQ(gst_element_get_state(pipeline.get(), nullptr, nullptr, 20 * GST_SECOND),
+            GST_STATE_CHANGE_SUCCESS);
+  ForgetDummyCounters();
+  ASSERT_TRUE(gst_element_seek_simple(pipeline.get(), GST_FORMAT_TIME, GST_SEEK_FLAG_FLUSH,
+                                      5 * GST_SECOND));
+  ASSERT_EQ(gst_element_get_state(pipeline.get(), nullptr, nullptr, 20 * GST_SECOND),
+            GST_STATE_CHANGE_SUCCESS);
+  EXPECT_EQ(DummyCounters().resets, 1);
+  gst_element_set_state(pipeline.get(), GST_STATE_NULL);
+}
+
+TEST(Pipeline, EightElementsInOneProcess) {
+  std::string text;
+  for (int i = 0; i < 8; ++i) {
+    text += "videotestsrc num-buffers=20 pattern=" + std::to_string(i) +
+            " ! video/x-raw,format=NV12,width=160,height=120 ! cplrestore model=" +
+            (i % 2 ? "invert" : "clean-odd") + " ! fakesink  ";
+  }
+  ForgetDummyCounters();
+  const Owned<GstElement> pipeline = Launch(text);
+  EXPECT_EQ(PlayToTheEnd(pipeline.get()), GST_MESSAGE_EOS);
+  const CplDummyCounters counters = DummyCounters();
+  EXPECT_EQ(counters.streams, 8);
+  EXPECT_EQ(counters.live_streams, 0);
+  EXPECT_EQ(counters.live_models, 0);
+  EXPECT_EQ(counters.restores + counters.passes, 8 * 20);
+}
+
+TEST(Leaks, ElementBuffersAndStreamAreFreed) {
+  const FrameKind kind{GST_VIDEO_FORMAT_I420, 64, 48};
+  bool element_freed = false;
+  std::vector<int> buffers_freed(10, 0);
+  for (const char* model : {"clean-odd", "throw-on-frame:3"}) {
+    element_freed = false;
+    std::fill(buffers_freed.begin(), buffers_freed.end(), 0);
+    {
+      Filter filter{{"model", model}};
+      g_object_weak_ref(
+          G_OBJECT(filter.element()),
+          [](gpointer flag, GObject*) { *static_cast<bool*>(flag) = true; }, &element_freed);
+      filter.SetCaps(kind);
+      for (int& freed : buffers_freed) {
+        GstBuffer* frame = MakeFrame(kind, 0, Padding::kStride);
+        gst_mini_object_weak_ref(
+            GST_MINI_OBJECT(frame), [](gpointer n, GstMiniObject*) { ++*static_cast<int*>(n); },
+            &freed);
+        filter.PushFlow(frame);
+        if (GstBuffer* out = gst_harness_try_pull(filter.harness())) gst_buffer_unref(out);
+      }
+    }
+    EXPECT_TRUE(element_freed) << model;
+    for (const int freed : buffers_freed) EXPECT_EQ(freed, 1) << model;
+  }
+  EXPECT_EQ(DummyCounters().live_streams, 0);
+  EXPECT_EQ(DummyCounters().live_models, 0);
+}
+
+}  // namespace
+}  // namespace cpl::gst_test

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tests/model_fixture.h"
+
+#include <unistd.h>
+
+#include <cmath>
+
+#include "degrade/rng.h"
+#include "model/live_net.h"
+#include "model/model_file.h"
+
+namespace cpl::test {
+
+TempFolder::TempFolder() {
+  std::string name = (std::filesystem::temp_directory_path() / "cpl-test-XXXXXX").string();
+  if (!mkdtemp(name.data())) throw std::runtime_error("cannot make a folder for the test");
+  path_ = name;
+}
+
+TempFolder::~TempFolder() {
+  std::error_code ignored;
+  std::filesystem::remove_all(path_, ignored);
+}
+
+LiveConfig SmallConfig() {
+  LiveConfig config;
+  config.channels = {16, 16, 16, 16};
+  config.router_channels = {8, 8, 8};
+  config.conditioning = 4;
+  return config;
+}
+
+void WriteModel(const std::string& path, const LiveConfig& config, Weights weights,
+                std::uint64_t seed, const std::map<std::string, std::string>& metadata) {
+  const std::vector<std::string> prompts = {"clean", "noise", "rain", "snow", "haze"};
+  const Parameters parameters = InitialParameters(config, 5, seed);
+  for (const auto& [name, tensor] : parameters.items()) {
+    at::Tensor value = tensor;
+    if (name.find(".prompt_") != std::string::npos) {
+      value.normal_(0, 0.2, at::detail::createCPUGenerator(seed + value.numel()));
+    }
+    const bool last = name.starts_with("output.") || name.starts_with("field.");
+    if (weights == Weights::kZeroResidual && last) value.zero_();
+    if (weights == Weights::kNan && name == "head.weight") value.view(-1)[3] = NAN;
+  }
+  std::vector<TensorView> views;
+  AppendViews(parameters, "", views);
+  std::map<std::string, std::string> all = ModelMetadata(config, prompts, {});
+  for (const auto& [key, value] : metadata) {
+    if (value.empty()) {
+      all.erase(key);
+    } else {
+      all[key] = value;
+    }
+  }
+  WriteSafetensors(path, views, all);
+}
+
+TestFrame::TestFrame(PixelFormat format, int width, int height, std::uint64_t seed,
+                     ColorMatrix matrix, ColorRange range) {
+  view_.format = format;
+  view_.matrix = matrix;
+  view_.range = range;
+  view_.width = width;
+  view_.height = height;
+  const int half_width = (width + 1) / 2, half_height = (height + 1) / 2;
+  struct Plane {
+    int row, rows;
+  };
+  std::vector<Plane> planes;
+  switch (format) {
+    case PixelFormat::kNV12:
+      planes = {{width, height}, {2 * half_width, half_height}};
+      break;
+    case PixelFormat::kI420:
+      planes = {{width, height}, {half_width, half_height}, {half_width, half_height}};
+      break;
+    case PixelFormat::kRGB:
+    case PixelFormat::kBGR:
+      planes = {{3 * width, height}};
+      break;
+    default:
+      planes = {{4 * width, height}};
+  }
+  std::size_t size = 0;
+  for (const Plane& plane : planes) size += static_cast<std::size_t>(plane.row + 5) * plane.rows;
+  bytes_.resize(size);
+  degrade::Rng rng(seed);
+  std::size_t offset = 0;
+  for (std::size_t p = 0; p < planes.size(); ++p) {
+    view_.plane[p] = bytes_.data() + offset;
+    view_.stride[p] = planes[p].row + 5;
+    for (int y = 0; y < planes[p].rows; ++y) {
+      for (int x = 0; x < planes[p].row; ++x) {
+        const double wave =
+            60 * std::sin(x * 0.07 + static_cast<double>(seed)) * std::cos(y * 0.05);
+        view_.plane[p][y * view_.stride[p] + x] =
+            static_cast<std::uint8_t>(120 + wave + rng.Integer(-20, 20));
+      }
+    }
+    offset += static_cast<std::size_t>(view_.stride[p]) * planes[p].rows;
+  }
+}
+
+double BytePsnr(const std::vector<std::uint8_t>& a, const std::vector<std::uint8_t>& b) {
+  double sum = 0;
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    const double difference = static_cast<double>(a[i]) - b[i];
+    sum += difference * difference;
+  }
+  return sum == 0 ? 99 : 10 * std::log10(255.0 * 255.0 * static_cast<double>(a.size()) / sum);
+}
+
+}  // namespace cpl::test

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "train/recipe.h"
+
+#include <gtest/gtest.h>
+
+#include <fstream>
+
+#include "cpl/error.h"
+#include "tests/model_fixture.h"
+
+namespace cpl::train {
+namespace {
+
+constexpr char kRecipe[] = R"(
+name = "m"
+seed = 5
+[model]
+channels = [16, 16, 16]
+encoder = [0, 1, 0]
+decoder = [0, 0]
+[data]
+root = "pictures"
+clean = ["photos", { path = "/abs/clip.mp4", weight = 2.5, last = 10 }]
+[optimizer]
+clip_norm = 0.5
+[[stage]]
+name = "one"
+steps = 10
+batch = { noise = 2, clean = 1 }
+[[stage]]
+name = "two"
+steps = 5
+frames = 4
+patch = 64
+batch = { rain = 1 }
+)";
+
+class RecipeTest : public testing::Test {
+ protected:
+  Recipe Load(const std::string& text, const std::vector<std::string>& set = {}) {
+    std::ofstream(path_) << text;
+    return LoadRecipe(path_, set);
+  }
+
+  void ExpectRefused(const std::string& text, const std::vector<std::string>& set,
+                     const std::string& reason) {
+    try {
+      Load(text, set);
+      ADD_FAILURE() << "taken; expected: " << reason;
+    } catch (const Error& error) {
+      EXPECT_NE(std::string(error.what()).find(reason), std::string::npos) << error.what();
+    }
+  }
+
+  static std::string Replace(std::string text, const std::string& from, const std::string& to) {
+    return text.replace(text.find(from), from.size(), to);
+  }
+
+  test::TempFolder folder_;
+  const std::string path_ = folder_.File("r.toml");
+};
+
+TEST_F(RecipeTest, ReadsEverything) {
+  const Recipe recipe = Load(kRecipe);
+  EXPECT_EQ(recipe.name, "m");
+  EXPECT_EQ(recipe.seed, 5u);
+  EXPECT_EQ(recipe.model.channels, (std::vector<int>{16, 16, 16}));
+  ASSERT_EQ(recipe.sources.size(), 2u);
+  EXPECT_EQ(recipe.sources[0].path, folder_.File("pictures/photos"));
+  EXPECT_EQ(recipe.sources[1].path, "/abs/clip.mp4");
+  EXPECT_EQ(recipe.sources[1].weight, 2.5);
+  EXPECT_EQ(recipe.sources[1].last, 10);
+  EXPECT_EQ(recipe.clip_norm, 0.5);
+  ASSERT_EQ(recipe.stages.size(), 2u);
+  EXPECT_EQ(recipe.stages[0].batch.at("noise"), 2);
+  EXPECT_EQ(recipe.stages[1].frames, 4);
+  EXPECT_EQ(recipe.TotalSteps(), 15);
+}
+
+TEST_F(RecipeTest, SetOverrides) {
+  const Recipe recipe =
+      Load(kRecipe, {"name=other", "data.root=/d", "stage.two.steps=7", "stage.one.batch.noise=3",
+                     "run.output=/tmp/x", "model.encoder=[1, 1, 1]"});
+  EXPECT_EQ(recipe.name, "other");
+  EXPECT_EQ(recipe.sources[0].path, "/d/photos");
+  EXPECT_EQ(recipe.stages[1].steps, 7);
+  EXPECT_EQ(recipe.stages[0].batch.at("noise"), 3);
+  EXPECT_EQ(recipe.output, "/tmp/x");
+  EXPECT_EQ(recipe.model.encoder, (std::vector<int>{1, 1, 1}));
+  EXPECT_NE(recipe.text.find("--set stage.two.steps=7"), std::string::npos);
+}
+
+TEST_F(RecipeTest, NamesWhatIsWrong) {
+  const std::string good = kRecipe;
+  ExpectRefused("name = ", {}, "line 1");
+  ExpectRefused(
+      Replace(good, "clip_norm", "clip_nrom"), {},
+      "unknown key 'optimizer.clip_nrom'; the nearest known one is 'optimizer.clip_norm'");
+  ExpectRefused(Replace(good, "seed", "sead"), {}, "'seed'");
+  ExpectRefused(Replace(good, "name = \"m\"", ""), {}, "'name' is missing");
+  ExpectRefused(Replace(good, "steps = 10", "steps = 1.5"), {}, "'stage.steps' must be an integer");
+  ExpectRefused(Replace(good, "patch = 64", "patch = 100"), {}, "multiple of 64");
+  ExpectRefused(Replace(good, "noise = 2", "nois = 2"), {}, "'stage.batch.nois'");
+  ExpectRefused(Replace(good, "clip_norm = 0.5", "clip_norm = -1"), {}, "'optimizer.clip_norm'");
+  ExpectRefused(Replace(good, "encoder = [0, 1, 0]", "encoder = [0, 1]"), {}, "encoder");
+  ExpectRefused(good, {"nonsense"}, "key=value");
+  ExpectRefused(good, {"stage.three.steps=1"}, "'three'");
+  ExpectRefused(good, {"run.precision=int3"}, "run.precision");
+  ExpectRefused(good, {"model.prompts=[\"clean\",\"fire\"]"}, "'fire'");
+  try {
+    LoadRecipe(folder_.File("none.toml"), {});
+    ADD_FAILURE();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::kNotFound);
+  }
+}
+
+}  // namespace
+}  // namespace cpl::train

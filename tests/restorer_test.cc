@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cpl/restorer.h"
+
+#include <gtest/gtest.h>
+
+#include <thread>
+
+#include "cpl/error.h"
+#include "tests/model_fixture.h"
+
+namespace cpl {
+namespace {
+
+using test::BytePsnr;
+using test::TestFrame;
+using test::Weights;
+
+constexpr PixelFormat kFormats[] = {PixelFormat::kNV12, PixelFormat::kI420, PixelFormat::kRGB,
+                                    PixelFormat::kBGR,  PixelFormat::kRGBA, PixelFormat::kBGRA,
+                                    PixelFormat::kRGBx, PixelFormat::kBGRx};
+
+class RestorerTest : public testing::Test {
+ protected:
+  std::shared_ptr<Model> Load(Weights weights, ModelOptions options = {Precision::kFp32, 2}) {
+    const std::string path = folder_.File("m.safetensors");
+    test::WriteModel(path, test::SmallConfig(), weights);
+    return LoadModel(path, options);
+  }
+
+  static RestoreParams Pinned(int prompt, float strength = 1) {
+    return {.strength = strength, .prompt = prompt};
+  }
+
+  // A frame of noise on structure, restored after the given number of earlier ones.
+  static std::vector<std::uint8_t> Last(Restorer& stream, int frames, const RestoreParams& params) {
+    std::vector<std::uint8_t> bytes;
+    for (int t = 0; t < frames; ++t) {
+      TestFrame frame(PixelFormat::kNV12, 64, 48, 100 + t);
+      stream.Restore(frame.view(), frame.view(), params);
+      bytes = frame.bytes();
+    }
+    return bytes;
+  }
+
+  test::TempFolder folder_;
+};
+
+TEST_F(RestorerTest, AZeroResidualGivesTheInputBitForBit) {
+  const auto model = Load(Weights::kZeroResidual);
+  for (const PixelFormat format : kFormats) {
+    for (const auto& [width, height] : {std::pair{16, 16}, {17, 19}, {64, 48}, {101, 67}}) {
+      const auto stream = model->NewStream();
+      TestFrame in(format, width, height, 7), out(format, width, height, 8);
+      const std::vector<std::uint8_t> before = out.bytes();
+      const FrameReport report = stream->Restore(in.view(), out.view(), Pinned(2));
+      EXPECT_FALSE(report.bypassed);
+      // Rows are equal, and the bytes between them are untouched.
+      const auto row_bytes = [&](int plane) {
+        switch (format) {
+          case PixelFormat::kNV12:
+            return plane == 0 ? width : (width + 1) / 2 * 2;
+          case PixelFormat::kI420:
+            return plane == 0 ? width : (width + 1) / 2;
+          case PixelFormat::kRGB:
+          case PixelFormat::kBGR:
+            return 3 * width;
+          default:
+            return 4 * width;
+        }
+      };
+      std::size_t i = 0;
+      for (int plane = 0; plane < 3 && in.view().plane[plane]; ++plane) {
+        const int rows = plane == 0 ? height : (height + 1) / 2;
+        for (int y = 0; y < rows; ++y) {
+          for (int x = 0; x < in.view().stride[plane]; ++x, ++i) {
+            ASSERT_EQ(out.bytes()[i], x < row_bytes(plane) ? in.bytes()[i] : before[i])
+                << "plane " << plane << " at " << x << ", " << y;
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST_F(RestorerTest, StrengthScalesTheResidual) {
+  const auto model = Load(Weights::kRandom);
+  TestFrame in(PixelFormat::kRGB, 64, 48, 7);
+  const auto restore = [&](float strength) {
+    TestFrame frame(PixelFormat::kRGB, 64, 48, 7);
+    model->NewStream()->Restore(frame.view(), frame.view(), Pinned(2, strength));
+    return frame.bytes();
+  };
+  const auto none = restore(0), half = restore(0.5f), full = restore(1);
+  EXPECT_EQ(none, in.bytes());
+  EXPECT_LT(BytePsnr(full, none), 60) << "the test's model changes nothing";
+  for (std::size_t i = 0; i < full.size(); ++i) {
+    if (full[i] == 0 || full[i] == 255) continue;  // clipped
+    EXPECT_NEAR(half[i], (none[i] + full[i]) / 2.0, 1.01);
+  }
+}
+
+TEST_F(RestorerTest, StrengthDoesNotTouchTheState) {
+  const auto model = Load(Weights::kRandom);
+  const auto a = model->NewStream(), b = model->NewStream();
+  Last(*a, 3, Pinned(2, 1));
+  Last(*b, 3, Pinned(2, 0.1f));
+  TestFrame x(PixelFormat::kNV12, 64, 48, 50), y(PixelFormat::kNV12, 64, 48, 50);
+  a->Restore(x.view(), x.view(), Pinned(2));
+  b->Restore(y.view(), y.view(), Pinned(2));
+  EXPECT_EQ(x.bytes(), y.bytes());
+}
+
+TEST_F(RestorerTest, PromptsDiffer) {
+  const auto model = Load(Weights::kRandom);
+  EXPECT_NE(Last(*model->NewStream(), 1, Pinned(1)), Last(*model->NewStream(), 1, Pinned(2)));
+}
+
+TEST_F(RestorerTest, StateIsCarriedAndResets) {
+  const auto model = Load(Weights::kRandom);
+  const auto stream = model->NewStream();
+  const auto third = Last(*stream, 3, Pinned(2));
+  TestFrame alone(PixelFormat::kNV12, 64, 48, 102);
+  model->NewStream()->Restore(alone.view(), alone.view(), Pinned(2));
+  EXPECT_NE(third, alone.bytes()) << "the past has no influence";
+
+  stream->Reset();
+  TestFrame again(PixelFormat::kNV12, 64, 48, 102);
+  stream->Restore(again.view(), again.view(), Pinned(2));
+  EXPECT_EQ(again.bytes(), alone.bytes());
+
+  RestoreParams single = Pinned(2);
+  single.temporal = false;
+  EXPECT_EQ(Last(*model->NewStream(), 3, single), alone.bytes());
+
+  stream->Pass(again.view());
+  TestFrame after(PixelFormat::kNV12, 64, 48, 102);
+  stream->Restore(after.view(), after.view(), Pinned(2));
+  EXPECT_EQ(after.bytes(), alone.bytes());
+}
+
+TEST_F(RestorerTest, AChangeOfSizeOrFormatStartsAnew) {
+  const auto model = Load(Weights::kRandom);
+  const auto stream = model->NewStream();
+  for (const auto& [format, width, height] : {std::tuple{PixelFormat::kNV12, 64, 48},
+                                              {PixelFormat::kNV12, 33, 70},
+                                              {PixelFormat::kBGRx, 33, 70},
+                                              {PixelFormat::kNV12, 64, 48}}) {
+    TestFrame a(format, width, height, 9), b(format, width, height, 9);
+    stream->Restore(a.view(), a.view(), Pinned(3));
+    model->NewStream()->Restore(b.view(), b.view(), Pinned(3));
+    EXPECT_EQ(a.bytes(), b.bytes());
+  }
+}
+
+TEST_F(RestorerTest, ASceneCutStartsAnew) {
+  const auto model = Load(Weights::kRandom);
+  const auto stream = model->NewStream();
+  Last(*stream, 2, Pinned(2));
+  TestFrame dark(PixelFormat::kNV12, 64, 48, 5);
+  for (std::uint8_t& byte : dark.bytes()) byte = static_cast<std::uint8_t>(byte / 3);
+  const std::vector<std::uint8_t> bytes = dark.bytes();
+  EXPECT_TRUE(stream->Restore(dark.view(), dark.view(), Pinned(2)).scene_cut);
+  const auto restored = dark.bytes();
+  dark.bytes() = bytes;
+  EXPECT_FALSE(model->NewStream()->Restore(dark.view(), dark.view(), Pinned(2)).scene_cut);
+  EXPECT_EQ(dark.bytes(), restored);
+}
+
+TEST_F(RestorerTest, LookDecidesAsRestoreDoes) {
+  const auto model = Load(Weights::kRandom);
+  const auto a = model->NewStream(), b = model->NewStream();
+  TestFrame x(PixelFormat::kI420, 128, 96, 5), y(PixelFormat::kI420, 128, 96, 5);
+  const FrameReport look = a->Look(x.view(), {});
+  const FrameReport after = a->Restore(x.view(), x.view(), {});
+  const FrameReport straight = b->Restore(y.view(), y.view(), {});
+  EXPECT_EQ(look.prompt, straight.prompt);
+  EXPECT_EQ(look.confidence, straight.confidence);
+  EXPECT_EQ(after.confidence, straight.confidence);
+  EXPECT_EQ(x.bytes(), y.bytes());
+  EXPECT_GT(straight.confidence, 0);
+  EXPECT_LE(straight.confidence, 1);
+}
+
+TEST_F(RestorerTest, ThreadsDoNotChangeThePicture) {
+  const auto one = Last(*Load(Weights::kRandom, {Precision::kFp32, 1})->NewStream(), 2, Pinned(4));
+  const auto two = Last(*Load(Weights::kRandom, {Precision::kFp32, 2})->NewStream(), 2, Pinned(4));
+  EXPECT_GT(BytePsnr(one, two), 60);
+}
+
+TEST_F(RestorerTest, Bf16StaysCloseToFp32) {
+  const auto fp32 = Last(*Load(Weights::kRandom, {Precision::kFp32, 2})->NewStream(), 2, Pinned(1));
+  const auto bf16 = Last(*Load(Weights::kRandom, {Precision::kBf16, 2})->NewStream(), 2, Pinned(1));
+  EXPECT_NE(fp32, bf16) << "bf16 was not used";
+  EXPECT_GT(BytePsnr(fp32, bf16), 45);
+}
+
+TEST_F(RestorerTest, StreamsOfOneModelRunSideBySide) {
+  const auto model = Load(Weights::kRandom);
+  const auto expected = Last(*model->NewStream(), 4, Pinned(1));
+  std::vector<std::vector<std::uint8_t>> results(4);
+  std::vector<std::thread> threads;
+  for (auto& result : results) {
+    threads.emplace_back([&] { result = Last(*model->NewStream(), 4, Pinned(1)); });
+  }
+  for (std::thread& thread : threads) thread.join();
+  for (const auto& result : results) EXPECT_EQ(result, expected);
+}
+
+TEST_F(RestorerTest, RefusesBadCallsAndGoesOn) {
+  const auto model = Load(Weights::kRandom);
+  const auto stream = model->NewStream();
+  const auto refused = [&](const ConstFrameView& in, const FrameView& out,
+                           const RestoreParams& params, const std::string& reason) {
+    try {
+      stream->Restore(in, out, params);
+      ADD_FAILURE() << reason;
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ErrorCode::kInvalidArgument);
+      EXPECT_NE(std::string(error.what()).find(reason), std::string::npos) << error.what();
+    }
+  };
+  TestFrame frame(PixelFormat::kNV12, 64, 48, 1), small(PixelFormat::kNV12, 15, 48, 1);
+  TestFrame other(PixelFormat::kI420, 64, 48, 1);
+  refused(small.view(), small.view(), {}, "15x48");
+  refused(frame.view(), other.view(), {}, "");
+  refused(frame.view(), frame.view(), {.prompt = 5}, "prompt 5");
+  refused(frame.view(), frame.view(), {.prompt = -2}, "prompt -2");
+  refused(frame.view(), frame.view(), {.strength = 1.5f}, "strength");
+  FrameView torn = frame.view();
+  torn.plane[1] = nullptr;
+  refused(AsConst(torn), torn, {}, "");
+  EXPECT_NO_THROW(stream->Restore(frame.view(), frame.view(), {}));
+}
+
+}  // namespace
+}  // namespace cpl

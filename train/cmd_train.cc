@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <atomic>
+#include <cmath>
+#include <csignal>
+#include <cstdio>
+#include <memory>
+
+#include "train/commands.h"
+#include "train/recipe.h"
+#include "train/trainer.h"
+
+namespace cpl::train {
+namespace {
+
+std::atomic<bool> stop_requested{false};
+
+void RequestStop(int) { stop_requested = true; }
+
+struct TrainOptions {
+  std::string recipe;
+  std::vector<std::string> overrides;
+  bool resume = false;
+  bool dry_run = false;
+};
+
+void PrintStatus(const TrainStatus& status) {
+  const double left = static_cast<double>(status.total_steps - status.step);
+  std::string line = "step " + std::to_string(status.step) + "/" +
+                     std::to_string(status.total_steps) + " " + status.stage;
+  char text[160];
+  std::snprintf(text, sizeof(text),
+                "  loss %.3f  lr %.1e  router %.0f%%  %.0f frames/s  data %.0f%%", status.loss,
+                status.learning_rate, 100 * status.router_accuracy, status.samples_per_second,
+                100 * status.data_share);
+  line += text;
+  for (const TrainStatus::PerPrompt& prompt : status.prompts) {
+    std::snprintf(text, sizeof(text), "  %s %.1f>%.1f", prompt.name.c_str(), prompt.psnr_input,
+                  prompt.psnr);
+    line += text;
+  }
+  const bool terminal = isatty(STDERR_FILENO) != 0;
+  std::fprintf(stderr, terminal ? "\r\033[K%s" : "%s\n", line.c_str());
+  if (terminal && left == 0) std::fputc('\n', stderr);
+  std::fflush(stderr);
+}
+
+void RunTrain(const TrainOptions& options) {
+  const Recipe recipe = LoadRecipe(options.recipe, options.overrides);
+  Trainer trainer(recipe, options.resume);
+  std::fprintf(stderr, "%s: %s\n", options.recipe.c_str(), trainer.DataSummary().c_str());
+  for (const std::string& path : trainer.Unreadable()) {
+    std::fprintf(stderr, "skipped, cannot be read: %s\n", path.c_str());
+  }
+  if (!trainer.Unreadable().empty()) {
+    std::fprintf(stderr, "%zu pictures skipped\n", trainer.Unreadable().size());
+  }
+  if (options.dry_run) return;
+  std::signal(SIGINT, RequestStop);
+  std::signal(SIGTERM, RequestStop);
+  trainer.Run(stop_requested, PrintStatus);
+  if (stop_requested) {
+    std::fprintf(stderr, "\nstopped and saved in %s; go on with --resume\n", recipe.output.c_str());
+  } else {
+    std::fprintf(stderr, "done: %s/model.safetensors\n", recipe.output.c_str());
+  }
+}
+
+}  // namespace
+
+void AddTrainCommand(CLI::App& app) {
+  auto options = std::make_shared<TrainOptions>();
+  CLI::App* command = app.add_subcommand("train", "Train a model as a recipe says");
+  command->add_option("recipe", options->recipe, "TOML file; docs/training.md explains its keys")
+      ->required();
+  command->add_flag("--resume", options->resume, "go on from the run's checkpoint");
+  command->add_option("--set", options->overrides,
+                      "override a key of the recipe: data.root=DIR, stage.NAME.steps=1000 "
+                      "(may be given again)");
+  command->add_flag("--dry-run", options->dry_run, "read recipe and data, report, train nothing");
+  command->callback([options] { RunTrain(*options); });
+}
+
+}  // namespace cpl::train

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "train/dataset.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <system_error>
+
+#include "cpl/error.h"
+#include "train/image_io.h"
+
+namespace cpl::train {
+namespace fs = std::filesystem;
+namespace {
+
+std::string Stem(const std::string& path) { return fs::path(path).stem().string(); }
+
+std::vector<std::string> SubFolders(const std::string& folder) {
+  std::error_code ec;
+  if (!fs::is_directory(folder, ec)) {
+    throw Error(ErrorCode::kNotFound, folder + ": no such folder");
+  }
+  std::vector<std::string> names;
+  for (fs::directory_iterator it(folder, ec), end; !ec && it != end; it.increment(ec)) {
+    const std::string name = it->path().filename().string();
+    std::error_code ignored;
+    if (name[0] != '.' && it->is_directory(ignored)) names.push_back(name);
+  }
+  if (ec) throw Error(ErrorCode::kCannotRead, folder + ": cannot be read: " + ec.message());
+  std::sort(names.begin(), names.end(), NaturalLess);
+  return names;
+}
+
+bool HoldsPairs(const fs::path& folder) {
+  std::error_code ec;
+  return fs::is_directory(folder / "input", ec) && fs::is_directory(folder / "target", ec);
+}
+
+EvalSequence FindSequence(const std::string& name, const fs::path& folder) {
+  EvalSequence sequence;
+  sequence.name = name;
+  const std::vector<std::string> targets = ListImages((folder / "target").string());
+  for (const std::string& input : ListImages((folder / "input").string())) {
+    const std::string target = FindTarget(input, targets);
+    if (target.empty()) {
+      sequence.orphans.push_back(input);
+    } else {
+      sequence.pairs.push_back({input, target});
+    }
+  }
+  return sequence;
+}
+
+EvalKind StillsOf(const std::string& name, const fs::path& folder) {
+  EvalKind kind;
+  kind.name = name;
+  if (HoldsPairs(folder)) kind.sequences.push_back(FindSequence("", folder));
+  return kind;
+}
+
+EvalKind ClipsOf(const std::string& name, const fs::path& folder) {
+  EvalKind kind;
+  kind.name = name;
+  for (const std::string& clip : SubFolders(folder.string())) {
+    if (HoldsPairs(folder / clip)) kind.sequences.push_back(FindSequence(clip, folder / clip));
+  }
+  return kind;
+}
+
+bool HasPairs(const EvalKind& kind) {
+  return std::any_of(kind.sequences.begin(), kind.sequences.end(),
+                     [](const EvalSequence& s) { return !s.pairs.empty(); });
+}
+
+template <typename ReadKind>
+std::vector<EvalKind> FindKinds(const std::string& folder, const std::vector<std::string>& only,
+                                const std::string& layout, ReadKind read_kind) {
+  const std::vector<std::string> present = SubFolders(folder);
+  std::vector<EvalKind> kinds;
+  for (const std::string& name : only.empty() ? present : only) {
+    if (std::find(present.begin(), present.end(), name) == present.end()) {
+      std::string known;
+      for (const std::string& other : present) known += (known.empty() ? "" : ", ") + other;
+      throw Error(ErrorCode::kNotFound, folder + ": holds no kind called '" + name + "'; it has " +
+                                            (known.empty() ? "none" : known));
+    }
+    EvalKind kind = read_kind(name, fs::path(folder) / name);
+    if (HasPairs(kind)) {
+      kinds.push_back(std::move(kind));
+    } else if (!only.empty()) {
+      throw Error(ErrorCode::kNotFound,
+                  folder + ": kind '" + name + "' holds no pair of pictures; expected " + layout);
+    }
+  }
+  if (kinds.empty()) {
+    throw Error(ErrorCode::kNotFound, folder + ": holds no pair of pictures; expected " + layout);
+  }
+  return kinds;
+}
+
+}  // namespace
+
+std::string FindTarget(const std::string& input, const std::vector<std::string>& targets) {
+  const auto with_stem = [&](const std::string& stem) {
+    const auto found = std::find_if(targets.begin(), targets.end(),
+                                    [&](const std::string& t) { return Stem(t) == stem; });
+    return found == targets.end() ? std::string() : *found;
+  };
+  const std::string stem = Stem(input);
+  std::string target = with_stem(stem);
+  if (target.empty()) target = with_stem(stem.substr(0, stem.find('_')));
+  if (target.empty() && stem.starts_with("rain-")) target = with_stem("no" + stem);
+  return target;
+}
+
+std::vector<EvalKind> FindStills(const std::string& folder, const std::vector<std::string>& only) {
+  return FindKinds(folder, only, folder + "/KIND/input/NAME.png and KIND/target/NAME.png",
+                   StillsOf);
+}
+
+std::vector<EvalKind> FindClips(const std::string& folder, const std::vector<std::string>& only) {
+  return FindKinds(folder, only, folder + "/KIND/CLIP/input/0000.png and KIND/CLIP/target/0000.png",
+                   ClipsOf);
+}
+
+}  // namespace cpl::train

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Where evaluation sets keep their pictures.
+//
+//   stills: DIR/<kind>/input/*          with DIR/<kind>/target/*
+//   clips:  DIR/<kind>/<clip>/input/*   with DIR/<kind>/<clip>/target/*, numbered frames
+//
+// A kind is the name of any folder: rain, noise25, ... Only names are looked at here, no pixels.
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace cpl::train {
+
+struct EvalPair {
+  std::string input;  // full paths
+  std::string target;
+};
+
+// One clip, or all stills of a kind.
+struct EvalSequence {
+  std::string name;  // of the clip; empty for stills
+  std::vector<EvalPair> pairs;
+  std::vector<std::string> orphans;  // inputs without a target
+};
+
+struct EvalKind {
+  std::string name;
+  std::vector<EvalSequence> sequences;  // exactly one for stills
+};
+
+// The target of an input is the picture in `targets` with the same stem; else the stem before its
+// first '_' (RESIDE: 0001_0.8_0.2 -> 0001); else norain-N for rain-N. Empty if there is none.
+std::string FindTarget(const std::string& input, const std::vector<std::string>& targets);
+
+// The kinds in `folder` in the order of their names, or those in `only`, in that order, if it is
+// not empty. Throws Error: kNotFound where the folder, one of `only`, or any pair at all is
+// missing; the message says what the layout should be.
+std::vector<EvalKind> FindStills(const std::string& folder, const std::vector<std::string>& only);
+std::vector<EvalKind> FindClips(const std::string& folder, const std::vector<std::string>& only);
+
+}  // namespace cpl::train

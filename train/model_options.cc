@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "train/model_options.h"
+
+#include <sched.h>
+
+#include <algorithm>
+
+#include "cpl/error.h"
+
+namespace cpl::train {
+
+void AddModelArguments(CLI::App* command, ModelArguments* arguments) {
+  command
+      ->add_option("--model,-m", arguments->model,
+                   "Model: a .safetensors file, or a name that is looked for in CPL_MODEL_PATH and "
+                   "among the models that came with this program")
+      ->type_name("FILE|NAME")
+      ->capture_default_str();
+  command->add_option("--device", arguments->device, "Where to compute: auto or cpu")
+      ->type_name("DEVICE")
+      ->capture_default_str();
+  command
+      ->add_option("--precision", arguments->precision,
+                   "Arithmetic: fp32, bf16, or auto, which takes bf16 where the CPU has it")
+      ->check(CLI::IsMember({"auto", "fp32", "bf16"}))
+      ->type_name("PRECISION")
+      ->capture_default_str();
+  command->add_option("--threads", arguments->threads, "CPU threads, 1..1024; 0 takes all")
+      ->check(CLI::Range(0, 1024))
+      ->type_name("N")
+      ->capture_default_str();
+  command
+      ->add_option("--degradation", arguments->degradation,
+                   "What to remove: a prompt's name (cpl info lists them), or auto, which looks at "
+                   "each frame")
+      ->type_name("NAME")
+      ->capture_default_str();
+  command
+      ->add_option("--bypass", arguments->bypass,
+                   "auto passes on frames that need nothing as they are; off restores each")
+      ->check(CLI::IsMember({"auto", "off"}))
+      ->type_name("auto|off")
+      ->capture_default_str();
+}
+
+std::shared_ptr<Model> LoadModel(const ModelArguments& arguments) {
+  if (arguments.device != "auto" && arguments.device != "cpu") {
+    if (arguments.device.starts_with("cuda")) {
+      throw Error(ErrorCode::kUnsupported,
+                  "--device " + arguments.device + ": this build has no CUDA backend; use cpu");
+    }
+    throw Error(ErrorCode::kInvalidArgument,
+                "--device " + arguments.device + ": no such device; auto and cpu are known");
+  }
+  ModelOptions options;
+  options.threads = arguments.threads;
+  if (arguments.precision == "fp32") options.precision = Precision::kFp32;
+  if (arguments.precision == "bf16") options.precision = Precision::kBf16;
+  return cpl::LoadModel(arguments.model, options);
+}
+
+RestoreParams ParamsFor(const ModelArguments& arguments, const ModelInfo& info) {
+  RestoreParams params;
+  params.bypass_clean = arguments.bypass == "auto";
+  if (arguments.degradation == "auto") return params;
+  const auto found = std::find(info.prompts.begin(), info.prompts.end(), arguments.degradation);
+  if (found == info.prompts.end()) {
+    std::string known = "auto";
+    for (const std::string& prompt : info.prompts) known += ", " + prompt;
+    throw Error(ErrorCode::kInvalidArgument, info.path + ": knows no degradation called '" +
+                                                 arguments.degradation + "'; it knows " + known);
+  }
+  params.prompt = static_cast<int>(found - info.prompts.begin());
+  return params;
+}
+
+const char* PrecisionName(Precision precision) {
+  return precision == Precision::kBf16 ? "bf16" : "fp32";
+}
+
+int EffectiveThreads(int threads) {
+  if (threads > 0) return threads;
+  cpu_set_t set;
+  if (sched_getaffinity(0, sizeof(set), &set) != 0) return 1;
+  return std::max(1, CPU_COUNT(&set));
+}
+
+}  // namespace cpl::train

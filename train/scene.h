@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Clean clips to train on, cut out of photos and clips: crops, scales, flips, light, and motion for
+// what does not move by itself.
+#pragma once
+
+#include <cstddef>
+#include <opencv2/core.hpp>
+#include <vector>
+
+#include "degrade/rng.h"
+
+namespace cpl::train {
+
+// A photo (one frame) or a clip (consecutive frames of one size). 8-bit, three channels in the
+// order R, G, B (CV_8UC3). The pixels are shared, as cv::Mat shares them, and never written.
+struct ClipSource {
+  std::vector<cv::Mat> frames;
+};
+
+struct SceneOptions {
+  float min_scale = 0.5f;     // sources are shrunk by a factor between this and 1
+  float still_share = 0.5f;   // clips of photos with a fixed camera; the rest pans and shakes
+  float mover_share = 0.4f;   // clips of more than one frame with moving objects pasted in
+  float max_pan = 6.0f;       // pixels a frame
+  float photometric = 0.7f;   // pictures whose gamma, brightness and contrast are changed
+  float night_share = 0.12f;  // pictures made dark
+  bool flips = true;          // mirror, upside down, transpose
+};
+
+// `frames` patches of `patch` x `patch` pixels (CV_8UC3, R, G, B, freshly allocated) from
+// sources[which]; objects that move are textured from any of `sources`. A still scene holds the
+// same pixels in each frame, in separate memory. Real clips give consecutive frames (every one or
+// every second, backwards too), played to and fro where they are too short. Sources smaller than
+// the patch are enlarged.
+//
+// Depends on the arguments and on `rng` alone. Reads the sources, so threads may share them.
+// Throws Error(kInvalidArgument) for an empty or foreign source or a size below 1.
+std::vector<cv::Mat> MakeCleanClip(const std::vector<ClipSource>& sources, std::size_t which,
+                                   degrade::Rng& rng, int patch, int frames,
+                                   const SceneOptions& options = {});
+
+}  // namespace cpl::train
