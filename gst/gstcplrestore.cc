@@ -18,18 +18,18 @@
  *
  * ## Example launch lines
  * |[
- * gst-launch-1.0 filesrc location=rain.mp4 ! decodebin ! videoconvert ! cplrestore ! videoconvert !
- * autovideosink
+ * gst-launch-1.0 filesrc location=rain.mp4 ! decodebin ! videoconvert ! cplrestore ! \
+ *     videoconvert ! autovideosink
  * ]| Restores a file; the model finds out what is wrong with it.
  * |[
- * gst-launch-1.0 rtspsrc location=rtsp://camera/stream ! decodebin ! videoconvert ! queue
- * leaky=downstream max-size-buffers=2 ! cplrestore degradation=snow strength=0.8 ! videoconvert !
- * autovideosink sync=false
+ * gst-launch-1.0 rtspsrc location=rtsp://camera/stream ! decodebin ! videoconvert ! \
+ *     queue leaky=downstream max-size-buffers=2 ! cplrestore degradation=snow strength=0.8 ! \
+ *     videoconvert ! autovideosink sync=false
  * ]| Removes snow, and a little less than all of it, from a camera. The leaky queue drops frames
  * while the machine cannot keep up.
  * |[
- * gst-launch-1.0 v4l2src ! videoconvert ! cplrestore model=live-hq bypass=off ! videoconvert !
- * autovideosink
+ * gst-launch-1.0 v4l2src ! videoconvert ! cplrestore model=live-hq bypass=off ! \
+ *     videoconvert ! autovideosink
  * ]| Uses the larger model, on clear frames too.
  *
  * Since: 0.1

@@ -77,12 +77,9 @@ class TrainerTest : public testing::Test {
   static std::vector<TrainStatus> Train(const Recipe& recipe, bool resume = false,
                                         std::int64_t stop_at = -1) {
     Trainer trainer(recipe, resume);
-    std::atomic<bool> stop{false};
     std::vector<TrainStatus> log;
-    trainer.Run(stop, [&](const TrainStatus& status) {
-      log.push_back(status);
-      stop = status.step == stop_at;
-    });
+    trainer.Run([&] { return !log.empty() && log.back().step == stop_at; },
+                [&](const TrainStatus& status) { log.push_back(status); });
     return log;
   }
 

@@ -11,7 +11,7 @@
 namespace cpl::train {
 namespace {
 
-constexpr GstClockTime kPatience = 20 * GST_SECOND;
+constexpr GstClockTime kPatience = 5 * GST_SECOND;
 
 // So much of a stream is held back while the muxer waits for another: files are written with their
 // streams interleaved, and a demuxer that may not run ahead would never reach the other one.
@@ -53,12 +53,20 @@ bool LinkToMuxer(GstElement* last, GstElement* muxer, GstPadTemplate* pad_templa
 // A stream that nobody takes flows on as if it were taken, so that the others do.
 void Discard(GstPad* pad) {
   gst_pad_add_probe(
-      pad, static_cast<GstPadProbeType>(GST_PAD_PROBE_TYPE_DATA_DOWNSTREAM),
+      pad, static_cast<GstPadProbeType>(GST_PAD_PROBE_TYPE_BUFFER | GST_PAD_PROBE_TYPE_BUFFER_LIST),
       [](GstPad*, GstPadProbeInfo*, gpointer) { return GST_PAD_PROBE_DROP; }, nullptr, nullptr);
 }
 
+// Parsers settle a stream's caps only with its first data, which are held back until all streams
+// are known; until then the demuxer's word counts.
 GstPtr<GstCaps> CapsOf(GstPad* pad) {
   GstPtr<GstCaps> caps(gst_pad_get_current_caps(pad));
+  if (caps == nullptr) {
+    if (GstStream* stream = gst_pad_get_stream(pad)) {
+      caps.reset(gst_stream_get_caps(stream));
+      gst_object_unref(stream);
+    }
+  }
   if (caps == nullptr) caps.reset(gst_pad_query_caps(pad, nullptr));
   return caps;
 }
@@ -86,6 +94,11 @@ void AudioCopy::Adopt(GstElement* element) {
 }
 
 void AudioCopy::OnPad(GstPad* pad) {
+  Route(pad);
+  ++pads_;
+}
+
+void AudioCopy::Route(GstPad* pad) {
   const GstPtr<GstCaps> caps = CapsOf(pad);
   const std::string type = gst_structure_get_name(gst_caps_get_structure(caps.get(), 0));
   if (started_) {
@@ -114,12 +127,11 @@ void AudioCopy::OnPad(GstPad* pad) {
 }
 
 bool AudioCopy::LinkDirect(GstPad* pad, GstCaps* caps, const char* kind) {
+  const GstStructure* s = gst_caps_get_structure(caps, 0);
+  int version = 0;
   // aacparse turns AAC with headers (as in .ts files) into AAC without (as in .mp4).
-  const bool aac = gst_structure_has_name(gst_caps_get_structure(caps, 0), "audio/mpeg") && [&] {
-    int version = 1;
-    gst_structure_get_int(gst_caps_get_structure(caps, 0), "mpegversion", &version);
-    return version == 2 || version == 4;
-  }();
+  const bool aac = gst_structure_has_name(s, "audio/mpeg") &&
+                   gst_structure_get_int(s, "mpegversion", &version) && version != 1;
   GstPtr<GstCaps> offered(gst_caps_copy(caps));
   if (aac) {
     gst_caps_set_simple(offered.get(), "stream-format", G_TYPE_STRING, "raw", "mpegversion",
@@ -185,14 +197,21 @@ bool AudioCopy::LinkEncoded(GstPad* pad) {
 void AudioCopy::Start() {
   const GstPtr<GstBus> bus(gst_element_get_bus(pipeline_));
   const GstClockTime deadline = gst_util_get_timestamp() + kPatience;
-  // parsebin adds the pads of all streams at once and then ends its asynchronous change of state.
-  GstStateChangeReturn state = GST_STATE_CHANGE_ASYNC;
-  while (state == GST_STATE_CHANGE_ASYNC && !failed_ && gst_util_get_timestamp() < deadline) {
-    state = gst_element_get_state(parser_, nullptr, nullptr, 50 * GST_MSECOND);
-    while (const GstPtr<GstMessage> message{gst_bus_pop_filtered(bus.get(), GST_MESSAGE_ERROR)}) {
-      if (!TakeError(message.get())) {
-        throw Error(ErrorCode::kCannotWrite, MessageText(message.get()));
-      }
+  const auto wanted =
+      static_cast<GstMessageType>(GST_MESSAGE_STREAM_COLLECTION | GST_MESSAGE_ERROR);
+  // parsebin says how many streams there are, and adds a pad for each.
+  int expected = -1;
+  while (!failed_ && pads_ != expected && gst_util_get_timestamp() < deadline) {
+    const GstPtr<GstMessage> message(
+        gst_bus_timed_pop_filtered(bus.get(), 10 * GST_MSECOND, wanted));
+    if (message == nullptr) continue;
+    if (GST_MESSAGE_TYPE(message.get()) == GST_MESSAGE_STREAM_COLLECTION) {
+      GstStreamCollection* collection = nullptr;
+      gst_message_parse_stream_collection(message.get(), &collection);
+      expected = static_cast<int>(gst_stream_collection_get_size(collection));
+      gst_object_unref(collection);
+    } else if (!TakeError(message.get())) {
+      throw Error(ErrorCode::kCannotWrite, MessageText(message.get()));
     }
   }
   started_ = true;

@@ -35,6 +35,7 @@ class AudioCopy {
 
  private:
   void OnPad(GstPad* pad);
+  void Route(GstPad* pad);
   bool LinkDirect(GstPad* pad, GstCaps* caps, const char* kind);
   bool LinkEncoded(GstPad* pad);
   bool LinkHead(GstPad* pad, GstElement* queue);
@@ -49,6 +50,7 @@ class AudioCopy {
   std::vector<GstElement*> elements_;  // the pipeline's
   std::vector<GstPtr<GstPad>> heads_;  // where streams enter: an EOS sent here ends them
   std::vector<std::string> notes_;
+  std::atomic<int> pads_{0};  // routed so far
   std::atomic<bool> started_{false};
   bool failed_ = false;
 };

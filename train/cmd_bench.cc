@@ -20,6 +20,7 @@
 #include "train/bench_pipeline.h"
 #include "train/commands.h"
 #include "train/interrupt.h"
+#include "train/model_options.h"
 
 namespace cpl::train {
 namespace {
@@ -28,10 +29,8 @@ using Clock = std::chrono::steady_clock;
 using nlohmann::json;
 
 struct BenchOptions {
-  std::string model = "live";
+  ModelArguments model;
   std::string size = "1280x720";
-  int threads = 0;
-  std::string precision = "auto";
   int frames = 60;
   std::string json_file;
 };
@@ -50,12 +49,6 @@ Size ParseSize(const std::string& text) {
   }
   return size;
 }
-
-Precision ParsePrecision(const std::string& text) {
-  return text == "fp32" ? Precision::kFp32 : text == "bf16" ? Precision::kBf16 : Precision::kAuto;
-}
-
-const char* Name(Precision precision) { return precision == Precision::kBf16 ? "bf16" : "fp32"; }
 
 // An NV12 picture with structure and noise.
 class Nv12Frame {
@@ -153,13 +146,10 @@ double ResidentMegabytes() {
 
 void RunBench(const BenchOptions& options) {
   const Size size = ParseSize(options.size);
-  ModelOptions model_options;
-  model_options.precision = ParsePrecision(options.precision);
-  model_options.threads = options.threads;
-  const int threads = options.threads > 0 ? options.threads : AvailableCpus();
+  const int threads = options.model.threads > 0 ? options.model.threads : AvailableCpus();
 
   json result;
-  const auto model = LoadModel(options.model, model_options);
+  const auto model = LoadModel(options.model);
   TimeRestorer(*model, size, 1);
   result["first_frame_s"] = ProcessAge();
   const CallTiming calls = TimeRestorer(*model, size, options.frames);
@@ -171,7 +161,7 @@ void RunBench(const BenchOptions& options) {
   result["machine"] = MachineName();
   result["torch"] = CPL_TORCH_VERSION;
   result["model"] = model->info().path;
-  result["precision"] = Name(model->precision());
+  result["precision"] = PrecisionName(model->precision());
   result["threads"] = threads;
   result["size"] = options.size;
   result["macs_per_pixel"] = model->info().macs_per_pixel;
@@ -182,8 +172,8 @@ void RunBench(const BenchOptions& options) {
 
   std::printf("machine        %s\n", result["machine"].get<std::string>().c_str());
   std::printf("model          %s, %.0f multiply-adds a pixel, %s, %d threads, LibTorch %s\n",
-              model->info().path.c_str(), model->info().macs_per_pixel, Name(model->precision()),
-              threads, CPL_TORCH_VERSION);
+              model->info().path.c_str(), model->info().macs_per_pixel,
+              PrecisionName(model->precision()), threads, CPL_TORCH_VERSION);
   std::printf("matrix peak    %.0f GMAC/s (2048^3 product, same type and threads)\n", peak);
   std::printf("network        %.1f ms for %s (p95 %.1f), %.0f %% of the peak\n", network,
               options.size.c_str(), Percentile(calls.network_ms, 0.95),
@@ -192,8 +182,8 @@ void RunBench(const BenchOptions& options) {
   try {
     const PipelineTiming pipeline =
         TimePipeline(size.width, size.height, options.frames,
-                     "model=\"" + options.model + "\" precision=" + options.precision +
-                         " threads=" + std::to_string(options.threads));
+                     "model=\"" + options.model.model + "\" precision=" + options.model.precision +
+                         " threads=" + std::to_string(options.model.threads));
     const double element = Percentile(pipeline.element_ms, 0.5);
     result["element_ms"] = Percentiles(pipeline.element_ms);
     result["element_over_network"] = element / network;
@@ -225,13 +215,14 @@ void RunBench(const BenchOptions& options) {
   double best = 0;
   for (const Precision precision : {Precision::kFp32, Precision::kBf16}) {
     for (int count = 1; count <= AvailableCpus(); count *= 2) {
-      const auto candidate = LoadModel(options.model, {precision, count});
+      const auto candidate = LoadModel(options.model.model, ModelOptions{precision, count});
       const double fps = 1000 / Percentile(TimeRestorer(*candidate, size, 5).call_ms, 0.5);
-      result["tried"].push_back({{"precision", Name(precision)}, {"threads", count}, {"fps", fps}});
+      result["tried"].push_back(
+          {{"precision", PrecisionName(precision)}, {"threads", count}, {"fps", fps}});
       // A few percent are not worth another thread.
       if (fps > best * 1.05) {
         best = fps;
-        result["recommended"] = {{"precision", Name(precision)}, {"threads", count}};
+        result["recommended"] = {{"precision", PrecisionName(precision)}, {"threads", count}};
       }
     }
   }
@@ -249,14 +240,14 @@ void AddBenchCommand(CLI::App& app) {
   auto options = std::make_shared<BenchOptions>();
   CLI::App* command = app.add_subcommand(
       "bench", "Measure speed on this machine: network, element, streams, best settings");
-  command->add_option("--model", options->model, "model file or name")->capture_default_str();
-  command->add_option("--size", options->size, "WIDTHxHEIGHT of the frames")->capture_default_str();
-  command->add_option("--threads", options->threads, "CPU threads, 0 = all")
-      ->check(CLI::Range(0, 1024))
-      ->capture_default_str();
-  command->add_option("--precision", options->precision, "auto, fp32 or bf16")
+  command->add_option("--model", options->model.model, "model file or name")->capture_default_str();
+  command->add_option("--precision", options->model.precision, "auto, fp32 or bf16")
       ->check(CLI::IsMember({"auto", "fp32", "bf16"}))
       ->capture_default_str();
+  command->add_option("--threads", options->model.threads, "CPU threads, 0 = all")
+      ->check(CLI::Range(0, 1024))
+      ->capture_default_str();
+  command->add_option("--size", options->size, "WIDTHxHEIGHT of the frames")->capture_default_str();
   command->add_option("--frames", options->frames, "frames to time")
       ->check(CLI::Range(1, 100000))
       ->capture_default_str();

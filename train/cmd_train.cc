@@ -2,22 +2,16 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
-#include <atomic>
-#include <cmath>
-#include <csignal>
 #include <cstdio>
 #include <memory>
 
 #include "train/commands.h"
+#include "train/interrupt.h"
 #include "train/recipe.h"
 #include "train/trainer.h"
 
 namespace cpl::train {
 namespace {
-
-std::atomic<bool> stop_requested{false};
-
-void RequestStop(int) { stop_requested = true; }
 
 struct TrainOptions {
   std::string recipe;
@@ -58,10 +52,8 @@ void RunTrain(const TrainOptions& options) {
     std::fprintf(stderr, "%zu pictures skipped\n", trainer.Unreadable().size());
   }
   if (options.dry_run) return;
-  std::signal(SIGINT, RequestStop);
-  std::signal(SIGTERM, RequestStop);
-  trainer.Run(stop_requested, PrintStatus);
-  if (stop_requested) {
+  trainer.Run([] { return InterruptSignal() != 0; }, PrintStatus);
+  if (InterruptSignal() != 0) {
     std::fprintf(stderr, "\nstopped and saved in %s; go on with --resume\n", recipe.output.c_str());
   } else {
     std::fprintf(stderr, "done: %s/model.safetensors\n", recipe.output.c_str());

@@ -8,6 +8,7 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <limits>
 #include <opencv2/imgcodecs.hpp>
 #include <opencv2/imgproc.hpp>
@@ -70,6 +71,23 @@ bool JpegIsWhole(const Bytes& b) {
   return false;
 }
 
+bool StartsLikePng(const Bytes& b) {
+  constexpr unsigned char kSignature[] = {0x89, 'P', 'N', 'G', '\r', '\n', 0x1A, '\n'};
+  return b.size() > 8 && std::equal(std::begin(kSignature), std::end(kSignature), b.begin());
+}
+
+// Follows the chunks to the last one, so that libpng need not say on stderr that it is missing.
+bool PngIsWhole(const Bytes& b) {
+  std::size_t i = 8;
+  while (i + 12 <= b.size()) {
+    if (std::equal(&b[i + 4], &b[i + 8], "IEND")) return true;
+    const std::size_t length =
+        static_cast<std::size_t>(b[i]) << 24 | b[i + 1] << 16 | b[i + 2] << 8 | b[i + 3];
+    i += 12 + length;
+  }
+  return false;
+}
+
 cv::Mat Decode(const std::string& path, const Bytes& bytes, int flags) {
   const cv::Mat buffer(1, static_cast<int>(bytes.size()), CV_8UC1,
                        const_cast<unsigned char*>(bytes.data()));
@@ -107,6 +125,9 @@ cv::Mat ReadImage(const std::string& path, Alpha alpha, Orientation orientation)
   const bool jpeg = StartsLikeJpeg(bytes);
   if (jpeg && !JpegIsWhole(bytes)) {
     throw Error(ErrorCode::kBadFormat, path + ": this JPEG ends early (truncated?)");
+  }
+  if (StartsLikePng(bytes) && !PngIsWhole(bytes)) {
+    throw Error(ErrorCode::kBadFormat, path + ": this PNG ends early (truncated?)");
   }
   // OpenCV turns pictures unless asked for them unchanged, which alpha and 16 bits need.
   const bool turn = jpeg && orientation == Orientation::kUpright;

@@ -4,7 +4,9 @@
 #include <csignal>
 #include <cstdio>
 #include <exception>
+#include <memory>
 #include <new>
+#include <sstream>
 #include <string>
 
 #include "cpl/error.h"
@@ -24,6 +26,29 @@ int Fail(std::string message) {
   std::fprintf(stderr, "cpl: %s\n", message.c_str());
   return 1;
 }
+
+// Breaks long descriptions, which CLI11 2.1 does not.
+class WrappingFormatter : public CLI::Formatter {
+ public:
+  std::string make_option_desc(const CLI::Option* option) const override {
+    constexpr std::size_t kColumns = 64;
+    std::istringstream words(CLI::Formatter::make_option_desc(option));
+    std::string text, word;
+    std::size_t used = 0;
+    while (words >> word) {
+      if (used > 0 && used + 1 + word.size() > kColumns) {
+        text += '\n';
+        used = 0;
+      } else if (used > 0) {
+        text += ' ';
+        ++used;
+      }
+      text += word;
+      used += word.size();
+    }
+    return text;
+  }
+};
 
 // Ends as the signal would have ended us, so that a shell's loop stops too.
 [[noreturn]] void Die(int signal) {
@@ -48,7 +73,9 @@ int Main(int argc, char** argv) {
       "cpl");
   app.set_version_flag("--version", std::string("cpl " CPL_VERSION));
   app.require_subcommand(1);
-  app.get_formatter()->column_width(34);
+  const auto formatter = std::make_shared<WrappingFormatter>();
+  formatter->column_width(34);
+  app.formatter(formatter);  // the subcommands inherit it
   AddRestoreCommand(app);
   AddInfoCommand(app);
   AddEvalCommand(app);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "train/metrics.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <opencv2/imgproc.hpp>
@@ -39,20 +40,26 @@ void CheckRgb(const cv::Mat& m) {
   }
 }
 
-cv::Mat Blur(const cv::Mat& m, const cv::Mat& kernel) {
-  cv::Mat out;
-  cv::sepFilter2D(m, out, CV_64F, kernel, kernel);
-  const int margin = kWindow / 2;
-  return out(cv::Rect(margin, margin, m.cols - 2 * margin, m.rows - 2 * margin));
-}
+// A whole picture in double precision would leave the caches and keep the allocator busy; so many
+// rows of the result are made at a time.
+constexpr int kBand = 48;
 
-double SsimOfChannel(const cv::Mat& a, const cv::Mat& b) {
-  const cv::Mat kernel = cv::getGaussianKernel(kWindow, kSigma, CV_64F);
-  const cv::Mat mean_a = Blur(a, kernel);
-  const cv::Mat mean_b = Blur(b, kernel);
-  const cv::Mat aa = Blur(a.mul(a), kernel);
-  const cv::Mat bb = Blur(b.mul(b), kernel);
-  const cv::Mat ab = Blur(a.mul(b), kernel);
+// The sum of the similarity over the valid region of two bands of one channel.
+double SumOfBand(const cv::Mat& band_a, const cv::Mat& band_b, const cv::Mat& kernel) {
+  cv::Mat a, b;
+  band_a.convertTo(a, CV_64F);
+  band_b.convertTo(b, CV_64F);
+  const auto blur = [&](const cv::Mat& m) {
+    cv::Mat out;
+    cv::sepFilter2D(m, out, CV_64F, kernel, kernel);
+    const int margin = kWindow / 2;
+    return out(cv::Rect(margin, margin, m.cols - 2 * margin, m.rows - 2 * margin));
+  };
+  const cv::Mat mean_a = blur(a);
+  const cv::Mat mean_b = blur(b);
+  const cv::Mat aa = blur(a.mul(a));
+  const cv::Mat bb = blur(b.mul(b));
+  const cv::Mat ab = blur(a.mul(b));
 
   double sum = 0;
   for (int y = 0; y < mean_a.rows; ++y) {
@@ -69,7 +76,19 @@ double SsimOfChannel(const cv::Mat& a, const cv::Mat& b) {
       sum += (2 * product + kC1) * (2 * covariance + kC2) / ((squares + kC1) * (variances + kC2));
     }
   }
-  return sum / static_cast<double>(mean_a.total());
+  return sum;
+}
+
+double SsimOfChannel(const cv::Mat& a, const cv::Mat& b) {
+  const cv::Mat kernel = cv::getGaussianKernel(kWindow, kSigma, CV_64F);
+  const int halo = kWindow - 1;
+  const int rows = a.rows - halo;
+  double sum = 0;
+  for (int y = 0; y < rows; y += kBand) {
+    const cv::Range range(y, std::min(y + kBand, rows) + halo);
+    sum += SumOfBand(a.rowRange(range), b.rowRange(range), kernel);
+  }
+  return sum / (static_cast<double>(rows) * (a.cols - halo));
 }
 
 }  // namespace
@@ -101,10 +120,7 @@ double Ssim(const cv::Mat& a, const cv::Mat& b) {
   cv::split(b, channels_b);
   double sum = 0;
   for (std::size_t c = 0; c < channels_a.size(); ++c) {
-    cv::Mat wide_a, wide_b;
-    channels_a[c].convertTo(wide_a, CV_64F);
-    channels_b[c].convertTo(wide_b, CV_64F);
-    sum += SsimOfChannel(wide_a, wide_b);
+    sum += SsimOfChannel(channels_a[c], channels_b[c]);
   }
   return sum / static_cast<double>(channels_a.size());
 }

@@ -39,7 +39,7 @@ void AddModelArguments(CLI::App* command, ModelArguments* arguments) {
       ->add_option("--bypass", arguments->bypass,
                    "auto passes on frames that need nothing as they are; off restores each")
       ->check(CLI::IsMember({"auto", "off"}))
-      ->type_name("auto|off")
+      ->type_name("MODE")
       ->capture_default_str();
 }
 

@@ -24,6 +24,9 @@ class Progress {
   // seconds elsewhere, so call it as often as you like. `note` follows the numbers.
   void Update(std::int64_t done, const std::string& note = "");
 
+  // For a total that comes to light late.
+  void SetTotal(std::int64_t total) { total_ = total; }
+
   // Wipes the line for a moment, so that a message can be printed; the next Update draws it again.
   void Clear();
 

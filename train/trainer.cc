@@ -342,7 +342,7 @@ std::string Trainer::DataSummary() const {
 
 std::vector<std::string> Trainer::Unreadable() const { return impl_->sampler.report().unreadable; }
 
-void Trainer::Run(const std::atomic<bool>& stop,
+void Trainer::Run(const std::function<bool()>& stop,
                   const std::function<void(const TrainStatus&)>& on_status) {
   Impl& run = *impl_;
   const Recipe& recipe = run.recipe;
@@ -363,7 +363,7 @@ void Trainer::Run(const std::atomic<bool>& stop,
   std::future<Batch> coming;
   double saved_at = Seconds(), logged_at = saved_at, waited = 0, loss_sum = 0;
   std::int64_t frames = 0, steps = 0;
-  while (run.step < total && !stop) {
+  while (run.step < total && !stop()) {
     const auto [stage, local] = run.StageOf(run.step);
     const double before = Seconds();
     Batch batch = ahead && coming.valid() ? coming.get() : make(run.step);

@@ -14,7 +14,6 @@
 //   samples/STEP.png        input | restored | target of each prompt
 #pragma once
 
-#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -53,10 +52,12 @@ class Trainer {
   Trainer(const Recipe& recipe, bool resume);
   ~Trainer();
 
-  // Runs until the last step or until `stop` becomes true, and saves. `on_status` is called after
-  // each log line. Throws Error: kInternal when the loss is no number (naming step and checkpoint),
-  // kCannotWrite when the run's folder cannot be written (the last good checkpoint stays).
-  void Run(const std::atomic<bool>& stop, const std::function<void(const TrainStatus&)>& on_status);
+  // Runs until the last step or until `stop`, asked after each step, says so; then saves.
+  // `on_status` is called after each log line. Throws Error: kInternal when the loss is no number
+  // (naming step and checkpoint), kCannotWrite when the run's folder cannot be written (the last
+  // good checkpoint stays).
+  void Run(const std::function<bool()>& stop,
+           const std::function<void(const TrainStatus&)>& on_status);
 
   // One line for people about the data that was read.
   std::string DataSummary() const;

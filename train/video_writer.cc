@@ -22,7 +22,8 @@ namespace {
 constexpr guint64 kFramesQueued = 4;
 constexpr GstClockTime kPollInterval = 5 * GST_MSECOND;
 constexpr int kNominalRate = 30;  // told to the encoder where the rate varies; times stay exact
-constexpr int kQuality = 18;      // x264's crf: a little below where people see a difference
+constexpr GstClockTime kNominalInterval = GST_SECOND / kNominalRate;
+constexpr int kQuality = 18;  // x264's crf: a little below where people see a difference
 
 struct Container {
   const char* extension;
@@ -73,7 +74,10 @@ GstPtr<GstCaps> CapsFor(const VideoInfo& info) {
 struct VideoWriter::Impl {
   Impl(const std::string& path, const VideoInfo& video, const VideoWriterOptions& how)
       : container(ContainerOf(path)), output(path), info(video), options(how) {}
-  ~Impl() { Stop(); }
+  ~Impl() {
+    Stop();
+    if (held != nullptr) gst_buffer_unref(held);
+  }
 
   void Build();
   GstElement* AddEncoder();
@@ -81,6 +85,7 @@ struct VideoWriter::Impl {
   void SetTimescale(GstElement* muxer);
   bool TurnsByTag() const { return container.turns && HasMp4Rotation(info.orientation); }
   void Handle(GstMessage* message);
+  void Push(GstBuffer* next);
   void Stop();
 
   const Container& container;
@@ -93,6 +98,8 @@ struct VideoWriter::Impl {
   std::optional<AudioCopy> audio;
   bool encodes_bytestream = false;
   std::vector<std::string> notes;
+  GstBuffer* held = nullptr;  // the last frame
+  GstClockTime interval = kNominalInterval;
   std::int64_t first_pts = 0;
   std::int64_t last_pts = 0;
   std::int64_t frames = 0;
@@ -229,6 +236,18 @@ void VideoWriter::Impl::Handle(GstMessage* message) {
                                            (full ? "no space left" : MessageText(message)));
 }
 
+// Players drop a last frame that lasts no time; where no duration is told, the next frame's time or
+// the last interval gives it. Null pushes what is held back.
+void VideoWriter::Impl::Push(GstBuffer* next) {
+  if (held != nullptr) {
+    if (next != nullptr) interval = GST_BUFFER_PTS(next) - GST_BUFFER_PTS(held);
+    if (GST_BUFFER_DURATION(held) == 0) GST_BUFFER_DURATION(held) = interval;
+    // A flow error comes with an error message, which the next call or Finish() finds.
+    gst_app_src_push_buffer(GST_APP_SRC(source), held);
+  }
+  held = next;
+}
+
 void VideoWriter::Impl::Stop() {
   if (pipeline != nullptr) gst_element_set_state(pipeline.get(), GST_STATE_NULL);
 }
@@ -291,9 +310,8 @@ void VideoWriter::Write(const VideoFrame& frame) {
       static_cast<guint>(frame.width), static_cast<guint>(frame.height), planes, offsets, strides);
   GST_BUFFER_PTS(buffer) = static_cast<GstClockTime>(pts);
   GST_BUFFER_DURATION(buffer) =
-      frame.duration_ns > 0 ? static_cast<GstClockTime>(frame.duration_ns) : GST_CLOCK_TIME_NONE;
-  // A flow error comes with an error message, which the next call or Finish() finds.
-  gst_app_src_push_buffer(GST_APP_SRC(w.source), buffer);
+      static_cast<GstClockTime>(std::max<std::int64_t>(0, frame.duration_ns));
+  w.Push(buffer);
 }
 
 void VideoWriter::Finish() {
@@ -301,6 +319,7 @@ void VideoWriter::Finish() {
   if (w.frames == 0) {
     throw Error(ErrorCode::kInvalidArgument, w.output.path() + ": no frame to write");
   }
+  w.Push(nullptr);
   gst_app_src_end_of_stream(GST_APP_SRC(w.source));
   const auto wanted = static_cast<GstMessageType>(GST_MESSAGE_ERROR | GST_MESSAGE_EOS);
   for (;;) {

@@ -43,5 +43,6 @@ play "$folder/plugins" || fail 'through a link to the plugin'
 
 rm "$folder/opt/lib/cplrestore/libcpl.so"
 if play "$folder/opt/lib/gstreamer-1.0"; then fail 'there is no runtime, and it ran'; fi
-grep -q 'libcpl.so is not installed: install cplrestore' "$folder/log" || fail 'what is missing is not said'
+grep -q 'libcpl.so is not installed: install cplrestore' "$folder/log" ||
+  fail 'what is missing is not said'
 grep -q "$folder/opt/lib/cplrestore/libcpl.so" "$folder/log" || fail 'where it looked is not said'

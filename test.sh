@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+#
+#   ./test.sh         sets up, builds into build/ and runs every test
+#   ./test.sh quick   builds and runs the tests, without looking whether the set-up is complete
+#
+# The last line counts the tests: "N passed, N failed".
+set -euo pipefail
+cd "$(dirname "$0")"
+
+case ${1:-all} in
+  all) ./setup.sh && tests/style.sh ;;
+  quick) ;;
+  *) echo "test: unknown argument '$1' (see the head of this script)" >&2; exit 2 ;;
+esac
+./build.sh
+status=0
+meson test -C build --no-rebuild --print-errorlogs || status=$?
+tests/count.py build/meson-logs/testlog.junit.xml || status=1
+exit "$status"

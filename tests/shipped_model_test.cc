@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Whether the model that ships does on pictures it has never seen what weights/live.md says, with a
+// margin: the pictures here are few and small.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <opencv2/core.hpp>
+
+#include "cpl/restorer.h"
+#include "degrade/degrade.h"
+#include "train/image_io.h"
+#include "train/metrics.h"
+
+namespace cpl {
+namespace {
+
+using degrade::ImageView;
+
+constexpr const char* kPictures[] = {"sample-1.png", "sample-2.png"};
+
+cv::Mat Degrade(const cv::Mat& clean, const degrade::Spec& spec, int frame) {
+  std::vector<float> pixels(clean.total() * 3);
+  const ImageView view{pixels.data(), clean.cols, clean.rows,
+                       static_cast<std::ptrdiff_t>(clean.cols) * 3};
+  degrade::FromU8(clean.data, static_cast<std::ptrdiff_t>(clean.step), view);
+  degrade::Degrader degrader(spec, clean.cols, clean.rows);
+  degrader.Prepare(view);
+  degrader.Apply(view, frame);
+  cv::Mat result(clean.size(), CV_8UC3);
+  degrade::ToU8(view, result.data, static_cast<std::ptrdiff_t>(result.step));
+  return result;
+}
+
+class ShippedModel : public testing::Test {
+ protected:
+  struct Result {
+    double input = 0, first = 0, last = 0;  // PSNR of Y, means over the pictures
+    int right_prompt = 0;
+  };
+
+  // Eight frames of a fixed camera.
+  Result Run(const std::string& kind) {
+    constexpr int kFrames = 8;
+    Result result;
+    for (const char* name : kPictures) {
+      const cv::Mat clean = train::ReadRgb(std::string(CPL_TEST_DATA) + "/data/" + name);
+      const degrade::Spec spec =
+          degrade::SpecForLevel(degrade::ParseKinds(kind), 0.5, 11, clean.rows);
+      const auto stream = model_->NewStream();
+      for (int t = 0; t < kFrames; ++t) {
+        cv::Mat frame = Degrade(clean, spec, t);
+        if (t == 0)
+          result.input +=
+              train::Psnr(train::Luma(frame), train::Luma(clean)) / std::size(kPictures);
+        const FrameView view = train::ViewOf(frame);
+        const FrameReport report = stream->Restore(AsConst(view), view, {.bypass_clean = false});
+        const double psnr =
+            train::Psnr(train::Luma(frame), train::Luma(clean)) / std::size(kPictures);
+        if (t == 0) {
+          result.first += psnr;
+          result.right_prompt += model_->info().prompts[report.prompt] == kind;
+        }
+        if (t == kFrames - 1) result.last += psnr;
+      }
+    }
+    return result;
+  }
+
+  const std::shared_ptr<Model> model_ = LoadModel("live", {});
+};
+
+TEST_F(ShippedModel, IsWhatTheNameSays) {
+  EXPECT_EQ(model_->info().architecture, "live");
+  EXPECT_EQ(model_->info().framework, "cpl");
+  EXPECT_LE(model_->info().macs_per_pixel, 4200);
+  EXPECT_FALSE(model_->info().recipe.empty());
+  EXPECT_FALSE(model_->info().steps.empty());
+}
+
+TEST_F(ShippedModel, RemovesEachDegradation) {
+  const struct {
+    const char* kind;
+    double first, later;  // least gain of the first frame, and of the eighth over it
+  } kExpected[] = {
+      {"noise", 4.5, 1.0}, {"rain", 3.5, 2.0}, {"snow", 2.0, 1.0}, {"haze", 4.0, -1.0}};
+  for (const auto& expected : kExpected) {
+    const Result result = Run(expected.kind);
+    EXPECT_GT(result.first, result.input + expected.first) << expected.kind;
+    EXPECT_GT(result.last, result.first + expected.later) << expected.kind;
+    EXPECT_EQ(result.right_prompt, static_cast<int>(std::size(kPictures))) << expected.kind;
+  }
+}
+
+TEST_F(ShippedModel, LeavesAClearPictureAlone) {
+  for (const char* name : kPictures) {
+    const cv::Mat clean = train::ReadRgb(std::string(CPL_TEST_DATA) + "/data/" + name);
+    cv::Mat frame = clean.clone();
+    const FrameView view = train::ViewOf(frame);
+    const FrameReport report =
+        model_->NewStream()->Restore(AsConst(view), view, {.bypass_clean = false});
+    EXPECT_EQ(model_->info().prompts[report.prompt], "clean") << name;
+    EXPECT_GT(train::Psnr(frame, clean), 38) << name;
+  }
+}
+
+}  // namespace
+}  // namespace cpl
