@@ -130,10 +130,10 @@ std::vector<ConvShape> LiveConfig::Convs() const {
   return convs;
 }
 
-std::vector<ConvShape> LiveConfig::RouterConvs() const {
-  return {{"router.conv1", kCellChannels, router_channels[0], 2, 2},
-          {"router.conv2", router_channels[0], router_channels[1], 3, 2},
-          {"router.conv3", router_channels[1], router_channels[2], 3, 2}};
+std::vector<ConvShape> LiveConfig::HeadConvs(const std::string& head) const {
+  return {{head + ".conv1", kCellChannels, router_channels[0], 2, 2},
+          {head + ".conv2", router_channels[0], router_channels[1], 3, 2},
+          {head + ".conv3", router_channels[1], router_channels[2], 3, 2}};
 }
 
 double LiveConfig::MacsPerPixel(int width, int height) const {
@@ -158,13 +158,13 @@ double LiveConfig::MacsPerPixel(int width, int height) const {
   }
   const int tiles =
       std::max(1, (width + 1) / 2 / kRouterPatch) * std::max(1, (height + 1) / 2 / kRouterPatch);
-  double router = 0;
+  double head = 0;
   int side = kRouterPatch;
-  for (const ConvShape& conv : RouterConvs()) {
+  for (const ConvShape& conv : HeadConvs("router")) {
     side /= conv.stride;
-    router += static_cast<double>(side) * side * conv.in * conv.out * conv.kernel * conv.kernel;
+    head += static_cast<double>(side) * side * conv.in * conv.out * conv.kernel * conv.kernel;
   }
-  macs += router * std::min(tiles, router_patches);
+  macs += 2 * head * std::min(tiles, router_patches);
   return macs / (static_cast<double>(width) * height);
 }
 

@@ -30,7 +30,7 @@ struct LiveConfig {
   std::vector<int> decoder = {0, 0, 0};
   int conditioning = 16;  // length of the conditioning vector
   std::vector<int> router_channels = {16, 24, 32};
-  int router_patches = 8;  // 64x64 pixels each, the most that are looked at in one frame
+  int router_patches = 4;  // 64x64 pixels each, the most that are looked at in one frame
   std::string framework = "cpl";
   int top_k = 1;  // prompts mixed per frame
 
@@ -42,9 +42,10 @@ struct LiveConfig {
   static LiveConfig FromJson(const std::string& json);
   std::string ToJson() const;
 
-  // Every convolution of the network and of the router, in the order of execution.
+  // Every convolution of the network, in the order of execution.
   std::vector<ConvShape> Convs() const;
-  std::vector<ConvShape> RouterConvs() const;
+  // Those of a head on the patches: the router and the conditioner have one each of this shape.
+  std::vector<ConvShape> HeadConvs(const std::string& head) const;
 
   // Multiply-adds of one frame divided by its pixels; all convolutions, the router included.
   double MacsPerPixel(int width, int height) const;

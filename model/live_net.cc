@@ -40,17 +40,18 @@ std::vector<std::pair<std::string, std::vector<std::int64_t>>> LiveParameterShap
     }
     if (conv.conditioned) shapes.push_back({conv.name + ".cond", {conv.out, config.conditioning}});
   }
-  for (const ConvShape& conv : config.RouterConvs()) {
-    shapes.push_back({conv.name + ".weight", {conv.out, conv.in, conv.kernel, conv.kernel}});
-    shapes.push_back({conv.name + ".bias", {conv.out}});
-  }
   const int features = config.router_channels[2];
-  shapes.push_back({"router.hidden.weight", {features, 2 * features}});
-  shapes.push_back({"router.hidden.bias", {features}});
-  shapes.push_back({"router.prompt.weight", {prompts, features}});
-  shapes.push_back({"router.prompt.bias", {prompts}});
-  shapes.push_back({"router.cond.weight", {config.conditioning, features}});
-  shapes.push_back({"router.cond.bias", {config.conditioning}});
+  for (const std::string head : {"router", "conditioner"}) {
+    for (const ConvShape& conv : config.HeadConvs(head)) {
+      shapes.push_back({conv.name + ".weight", {conv.out, conv.in, conv.kernel, conv.kernel}});
+      shapes.push_back({conv.name + ".bias", {conv.out}});
+    }
+    const int outputs = head == "router" ? prompts : config.conditioning;
+    shapes.push_back({head + ".hidden.weight", {features, 2 * features}});
+    shapes.push_back({head + ".hidden.bias", {features}});
+    shapes.push_back({head + ".output.weight", {outputs, features}});
+    shapes.push_back({head + ".output.bias", {outputs}});
+  }
   return shapes;
 }
 
@@ -65,9 +66,11 @@ Parameters InitialParameters(const LiveConfig& config, int prompts, std::uint64_
       for (std::size_t i = 1; i < shape.size(); ++i) fan_in *= static_cast<double>(shape[i]);
       // Convolutions that no ReLU follows keep the variance with a gain of 1.
       const bool linear = name.starts_with("down") || name.starts_with("up") ||
-                          name.starts_with("router.prompt") || name.starts_with("router.cond");
+                          name.starts_with("router.output") ||
+                          name.starts_with("conditioner.output");
       double scale = std::sqrt((linear ? 1.0 : 2.0) / fan_in);
-      if (ends_with("conv2.weight") && !name.starts_with("router")) scale *= 0.3;
+      if (ends_with("conv2.weight") && (name.starts_with("enc") || name.starts_with("dec")))
+        scale *= 0.3;
       if (name == "output.weight" || name == "field.weight") scale *= 0.1;
       if (name == "stem.weight" || name == "stem_state.weight") scale *= 0.3;
       tensor.normal_(0, scale, generator);
@@ -191,21 +194,30 @@ at::Tensor FirstState(const at::Tensor& x) {
   return at::cat({x, gate}, 1).contiguous(at::MemoryFormat::ChannelsLast);
 }
 
-Route RunRouter(const Parameters& parameters, const at::Tensor& patches, int patches_per_frame) {
+namespace {
+
+at::Tensor RunHead(const Parameters& parameters, const std::string& head, const at::Tensor& patches,
+                   int patches_per_frame) {
   at::Tensor y = patches;
   for (int i = 1; i <= 3; ++i) {
-    const std::string name = "router.conv" + std::to_string(i);
+    const std::string name = head + ".conv" + std::to_string(i);
     const at::Tensor& weight = parameters.Get(name + ".weight");
     y = at::conv2d(y, weight, parameters.Get(name + ".bias"), 2, weight.size(2) == 3 ? 1 : 0)
             .relu();
   }
   y = at::cat({y.mean({2, 3}), y.amax({2, 3})}, 1);
   y = y.view({-1, patches_per_frame, y.size(1)}).mean(1);
-  y = at::linear(y, parameters.Get("router.hidden.weight"), parameters.Get("router.hidden.bias"))
+  y = at::linear(y, parameters.Get(head + ".hidden.weight"), parameters.Get(head + ".hidden.bias"))
           .relu();
-  return {
-      at::linear(y, parameters.Get("router.prompt.weight"), parameters.Get("router.prompt.bias")),
-      at::linear(y, parameters.Get("router.cond.weight"), parameters.Get("router.cond.bias"))};
+  return at::linear(y, parameters.Get(head + ".output.weight"),
+                    parameters.Get(head + ".output.bias"));
+}
+
+}  // namespace
+
+Route RunRouter(const Parameters& parameters, const at::Tensor& patches, int patches_per_frame) {
+  return {RunHead(parameters, "router", patches, patches_per_frame),
+          RunHead(parameters, "conditioner", patches, patches_per_frame)};
 }
 
 }  // namespace cpl

@@ -9,8 +9,9 @@
 // the outputs of some convolutions; it changes with every look of the router and touches biases
 // only.
 //
-// The router is a head of its own that sees a few patches of the frame at full resolution. So the
-// network proper has no global operation in it.
+// The router, which names the prompt, and the conditioner are heads of their own that see a few
+// patches of the frame at full resolution. So the network proper has no global operation in it, and
+// the router can be trained by itself without a change to any picture.
 #pragma once
 
 #include <ATen/ATen.h>
@@ -84,7 +85,7 @@ struct Route {
   at::Tensor cond;    // [B, conditioning]
 };
 
-// patches: [B * n, 12, 32, 32], the n patches of a frame one after another.
+// Both heads. patches: [B * n, 12, 32, 32], the n patches of a frame one after another.
 Route RunRouter(const Parameters& parameters, const at::Tensor& patches, int patches_per_frame);
 
 }  // namespace cpl

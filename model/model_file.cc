@@ -144,7 +144,7 @@ LiveModelFile LoadLiveModel(const std::string& path) {
     for (const std::string prefix : {"ema.", "adam.m.", "adam.v."}) {
       if (checkpoint && name.starts_with(prefix)) name = name.substr(prefix.size());
     }
-    if (known.count(name) > 0) continue;
+    if (known.count(name) > 0 || (checkpoint && name == "adam.updates")) continue;
     if (unexpected_count++ < kNamesInError) {
       unexpected += (unexpected.empty() ? "" : ", ") + view.name;
     }

@@ -26,7 +26,7 @@ namespace {
 
 constexpr int kMinSide = 16;
 // The first look at a scene is worth more patches than the ones that follow.
-constexpr int kFirstLookFactor = 4;
+constexpr int kFirstLookFactor = 8;
 
 double Milliseconds() {
   return std::chrono::duration<double, std::milli>(
@@ -64,8 +64,7 @@ auto Guarded(const char* doing, const Call& call) {
 
 void CopyFrame(const ConstFrameView& in, const FrameView& out) {
   if (in.plane[0] == out.plane[0]) return;
-  const std::vector<float> nothing(static_cast<std::size_t>(CellsAcross(in.width)) *
-                                   kCellChannels);
+  const std::vector<float> nothing(static_cast<std::size_t>(CellsAcross(in.width)) * kCellChannels);
   for (int y = 0; y < CellsAcross(in.height); ++y) WriteCellRow(in, out, y, nothing.data(), 0);
 }
 

@@ -148,10 +148,10 @@ TEST_F(Cli, ExplainsItself) {
   EXPECT_EQ(help.status, 0);
   for (const char* command : {"restore", "eval", "degrade", "info", "train", "bench"}) {
     EXPECT_NE(help.out.find(command), std::string::npos) << command;
-    const Result more = Cpl({command, "--help"});
-    EXPECT_EQ(more.status, 0);
-    EXPECT_GT(more.out.size(), 200u) << command;
   }
+  const Result more = Cpl({"eval", "--help"});
+  EXPECT_EQ(more.status, 0);
+  EXPECT_NE(more.out.find("--prompt-matrix"), std::string::npos);
 }
 
 TEST_F(Cli, RefusesWhatItDoesNotUnderstand) {
@@ -161,7 +161,6 @@ TEST_F(Cli, RefusesWhatItDoesNotUnderstand) {
   ExpectFailure({"restore", "a.png", "b.png", "--strength", "2"}, "--strength");
   ExpectFailure({"restore", "a.png", "b.png", "--no-such-option"}, "--no-such-option");
   ExpectFailure({"restore", "a.png", "b.png", "--device", "cuda"}, "cuda");
-  ExpectFailure({"restore", "a.png", "b.png", "--device", "abacus"}, "abacus");
 }
 
 TEST_F(Cli, InfoSaysWhatAModelIs) {
@@ -267,8 +266,8 @@ TEST_F(Cli, ClipsCarryStateAndFoldersDoNot) {
 
 TEST_F(Cli, RestoresVideo) {
   PutVideo("in.mkv", 10);
-  ExpectSuccess({"restore", Path("in.mkv"), Path("out.mp4"), "--lossless", "--model",
-                 ModelFile(Weights::kZeroResidual)});
+  ExpectSuccess({"restore", Path("in.mkv"), Path("out.mp4"), "--lossless", "--strength", "0",
+                 "--model", ModelFile(Weights::kRandom)});
   VideoReader in(Path("in.mkv"), VideoLayout::kNative), out(Path("out.mp4"), VideoLayout::kNative);
   VideoFrame a, b;
   int frames = 0;
@@ -283,11 +282,10 @@ TEST_F(Cli, RestoresVideo) {
 
   std::ofstream(Path("text.mp4")) << "This is no video, but a plain text.\n";
   ExpectFailure(
-      {"restore", Path("text.mp4"), Path("o.mp4"), "--model", ModelFile(Weights::kZeroResidual)},
+      {"restore", Path("text.mp4"), Path("o.mp4"), "--model", ModelFile(Weights::kRandom)},
       "text.mp4");
-  ExpectFailure(
-      {"restore", Path("in.mkv"), Path("o.xyz"), "--model", ModelFile(Weights::kZeroResidual)},
-      "o.xyz");
+  ExpectFailure({"restore", Path("in.mkv"), Path("o.xyz"), "--model", ModelFile(Weights::kRandom)},
+                "o.xyz");
 }
 
 TEST_F(Cli, DegradesBySeed) {
@@ -385,8 +383,7 @@ TEST_F(Cli, EvaluatesClips) {
     PutPicture("set/dim/a/input/" + name, Picture(1) - cv::Scalar::all(t % 2 == 0 ? 5 : 15));
   }
   const std::string json = Path("report.json");
-  ExpectSuccess({"eval", "--clips", Path("set"), "--model", ModelFile(Weights::kZeroResidual),
-                 "--json", json});
+  ExpectSuccess({"eval", "--clips", Path("set"), "--model", "none", "--json", json});
   const Json dim = Json::parse(Bytes(json)).at("kinds").at("dim");
   EXPECT_EQ(dim.at("n"), 4);
   EXPECT_EQ(dim.at("bit_exact"), 4);
@@ -395,6 +392,13 @@ TEST_F(Cli, EvaluatesClips) {
   EXPECT_NEAR(dim.at("psnr_y_last").get<double>() - dim.at("psnr_rgb_last").get<double>(),
               20 * std::log10(255.0 / 219), 1e-4);
   EXPECT_NEAR(dim.at("flicker").get<double>(), 5 * 219.0 / 255, 1e-3);
+
+  // A model that remembers makes the clip tremble less than its input does.
+  ExpectSuccess({"eval", "--clips", Path("set"), "--model", ModelFile(Weights::kZeroResidual),
+                 "--json", json});
+  const Json remembered = Json::parse(Bytes(json)).at("kinds").at("dim");
+  EXPECT_LT(remembered.at("flicker").get<double>(), dim.at("flicker").get<double>() - 0.5);
+  EXPECT_EQ(remembered.at("psnr_input_rgb"), dim.at("psnr_input_rgb"));
 }
 
 TEST_F(Cli, EvaluationSkipsAndNamesWhatItCannotUse) {

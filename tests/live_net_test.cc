@@ -53,8 +53,8 @@ TEST(LiveConfig, CountsMultiplyAdds) {
   const double at_half = 12 * 16 * 9 + 16 * 16 + 16 * 16 * 9 + 16 * 16 * 9;
   const double at_quarter = 16 * 32 * 4 + 32 * 64;
   const double at_eighth = 32 * 64 * 4 + 64 * 128 + 64 * 3;
-  const double router = 256 * 12 * 16 * 4 + 64 * 16 * 24 * 9 + 16 * 24 * 32 * 9;
-  const double expected = cells * (at_half + at_quarter / 4 + at_eighth / 16) + router;
+  const double heads = 2 * (256 * 12 * 16 * 4 + 64 * 16 * 24 * 9 + 16 * 24 * 32 * 9);
+  const double expected = cells * (at_half + at_quarter / 4 + at_eighth / 16) + heads;
   EXPECT_NEAR(config.MacsPerPixel(256, 256), expected / 65536, 1e-6);
 }
 

@@ -176,6 +176,31 @@ TEST_F(TrainerTest, NeitherThreadsNorWorkersChangeTheResult) {
   EXPECT_EQ(Bytes(folder_.File("ahead/checkpoint.safetensors")), reference);
 }
 
+TEST_F(TrainerTest, ARouterStageTouchesNothingElse) {
+  Train(MakeRecipe("run", 3));
+  const std::string path = folder_.File("run/checkpoint.safetensors");
+  fs::copy_file(path, folder_.File("before.safetensors"));
+  Recipe recipe = MakeRecipe("run", 6);
+  recipe.stages.push_back(recipe.stages[0]);
+  recipe.stages[0].steps = 3;
+  recipe.stages[1].steps = 3;
+  recipe.stages[1].router_only = true;
+  Train(recipe, true);
+  const SafetensorsFile before = SafetensorsFile::Open(folder_.File("before.safetensors"));
+  const SafetensorsFile after = SafetensorsFile::Open(path);
+  int moved = 0;
+  for (const TensorView& tensor : before.tensors()) {
+    if (tensor.name == "adam.updates") continue;
+    const bool same = std::memcmp(tensor.data.data(), after.Find(tensor.name)->data.data(),
+                                  tensor.data.size()) == 0;
+    moved += !same;
+    if (tensor.name.find("router.") == std::string::npos) {
+      EXPECT_TRUE(same) << tensor.name;
+    }
+  }
+  EXPECT_GT(moved, 8);
+}
+
 TEST_F(TrainerTest, WritesSamplePictures) {
   Recipe recipe = MakeRecipe("run", 2);
   recipe.samples_every = 2;

@@ -255,6 +255,38 @@ TEST_F(VideoIo, RgbComesInItsOrder) {
   EXPECT_THROW(ReadAll(Path("red.mp4"), VideoLayout::kNative).at(0).ToRgb(), Error);
 }
 
+// videoconvert's own way from 4:2:0 to RGB would be two to three steps too dark.
+TEST_F(VideoIo, RgbIsAsBrightAsTheVideo) {
+  VideoInfo info = Info(PixelFormat::kI420, 64, 48);
+  VideoFrame grey = Pattern(info, 0, 0);
+  for (const int luma : {16, 50, 126, 200, 235}) {
+    SCOPED_TRACE(luma);
+    std::fill(grey.pixels.begin(), grey.pixels.end(), std::uint8_t{128});
+    std::fill_n(grey.pixels.begin(), grey.stride[0] * 48, static_cast<std::uint8_t>(luma));
+    WriteAll(Path("grey.mp4"), info, {grey}, {.lossless = true});
+    const VideoFrame rgb = ReadAll(Path("grey.mp4"), VideoLayout::kRgb).at(0);
+    for (int c = 0; c < 3; ++c) EXPECT_EQ(rgb.pixels[c], std::lround((luma - 16) * 255.0 / 219));
+
+    VideoInfo rgb_info = info;
+    rgb_info.format = PixelFormat::kRGB;
+    WriteAll(Path("again.mp4"), rgb_info, {rgb}, {.lossless = true});
+    EXPECT_EQ(ReadAll(Path("again.mp4"), VideoLayout::kNative).at(0).pixels[0], luma);
+  }
+}
+
+TEST_F(VideoIo, OtherFormatsBecomeTheNearestKnownOne) {
+  const std::string head =
+      "videotestsrc num-buffers=1 pattern=red ! video/x-raw,width=64,height=48,"
+      "framerate=25/1,format=";
+  Launch(head + "BGR ! avimux ! filesink location=" + Path("bgr.avi"));
+  const VideoFrame rgb = ReadAll(Path("bgr.avi"), VideoLayout::kNative).at(0);
+  ASSERT_EQ(rgb.format, PixelFormat::kRGB);
+  EXPECT_EQ(rgb.ToRgb().at<cv::Vec3b>(7, 7), cv::Vec3b(255, 0, 0));
+
+  Launch(head + "Y444 ! x264enc ! mp4mux ! filesink location=" + Path("444.mp4"));
+  EXPECT_EQ(ReadAll(Path("444.mp4"), VideoLayout::kNative).at(0).format, PixelFormat::kI420);
+}
+
 TEST_F(VideoIo, ColorimetryIsReadAndKept) {
   VideoInfo info = Info(PixelFormat::kI420, 64, 48);
   info.colorimetry = "bt709";

@@ -3,6 +3,7 @@
 
 #include <c10/core/GradMode.h>
 
+#include <algorithm>
 #include <cmath>
 
 namespace cpl::train {
@@ -28,32 +29,39 @@ Optimizer::Optimizer(const Parameters& parameters, const OptimizerOptions& optio
 
 double Optimizer::Step(double learning_rate) {
   const c10::NoGradGuard no_grad;
-  std::vector<at::Tensor> gradients;
-  for (at::Tensor& weight : weights_) {
-    // A prompt that this batch did not use has no gradient.
-    if (!weight.grad().defined()) weight.mutable_grad() = at::zeros_like(weight);
-    gradients.push_back(weight.grad());
+  std::vector<at::Tensor> weights, gradients, first, second, counters, ema;
+  for (std::size_t i = 0; i < weights_.size(); ++i) {
+    if (!weights_[i].grad().defined()) continue;
+    weights.push_back(weights_[i]);
+    gradients.push_back(weights_[i].grad());
+    first.push_back(first_moment_.items()[i].second);
+    second.push_back(second_moment_.items()[i].second);
+    counters.push_back(counters_[i]);
+    ema.push_back(ema_.items()[i].second);
   }
+  if (weights.empty()) return 0;
   const double norm = at::stack(at::_foreach_norm(gradients)).norm().item<double>();
   if (std::isfinite(norm)) {
     if (norm > options_.clip_norm) at::_foreach_mul_(gradients, options_.clip_norm / norm);
-    ++steps_;
-    at::_foreach_add_(counters_, 1);
-    at::_fused_adamw_(weights_, gradients, Tensors(first_moment_), Tensors(second_moment_), {},
-                      counters_, learning_rate, options_.beta1, options_.beta2,
-                      options_.weight_decay, /*eps=*/1e-8, /*amsgrad=*/false, /*maximize=*/false);
+    at::_foreach_add_(counters, 1);
+    at::_fused_adamw_(weights, gradients, first, second, {}, counters, learning_rate,
+                      options_.beta1, options_.beta2, options_.weight_decay, /*eps=*/1e-8,
+                      /*amsgrad=*/false, /*maximize=*/false);
     // A short memory at first, so that the average is not dragged down by the random start.
-    const double decay = std::min(
-        options_.ema, (1.0 + static_cast<double>(steps_)) / (10.0 + static_cast<double>(steps_)));
-    at::_foreach_lerp_(Tensors(ema_), weights_, 1 - decay);
+    const double updates = counters.front().item<double>();
+    const double decay = std::min(options_.ema, (1.0 + updates) / (10.0 + updates));
+    at::_foreach_lerp_(ema, weights, 1 - decay);
   }
-  for (at::Tensor& weight : weights_) weight.mutable_grad().reset();
+  for (at::Tensor& weight : weights) weight.mutable_grad().reset();
   return norm;
 }
 
-void Optimizer::Resume(std::int64_t steps) {
-  steps_ = steps;
-  for (at::Tensor& counter : counters_) counter.fill_(static_cast<double>(steps));
+at::Tensor Optimizer::Updates() const { return at::stack(counters_).contiguous(); }
+
+void Optimizer::Resume(const at::Tensor& updates) {
+  for (std::size_t i = 0; i < counters_.size(); ++i) {
+    counters_[i].copy_(updates[static_cast<std::int64_t>(i)]);
+  }
 }
 
 }  // namespace cpl::train

@@ -25,18 +25,21 @@ class Optimizer {
  public:
   Optimizer(const Parameters& parameters, const OptimizerOptions& options);
 
-  // One update from the parameters' gradients, which are cleared. Returns the gradient's norm
-  // before clipping; if that is not finite nothing is changed.
+  // One update from the parameters' gradients, which are cleared; parameters without one stay as
+  // they are. Returns the gradient's norm before clipping; if that is not finite nothing is
+  // changed.
   double Step(double learning_rate);
 
   // State beside the weights, for checkpoints: shared, of the parameters' shapes.
   Parameters& ema() { return ema_; }
   Parameters& first_moment() { return first_moment_; }
   Parameters& second_moment() { return second_moment_; }
-  std::int64_t steps() const { return steps_; }
+
+  // How often each parameter was updated: [parameters], float32, a copy.
+  at::Tensor Updates() const;
 
   // After the tensors of ema(), first_moment() and second_moment() were filled from a checkpoint.
-  void Resume(std::int64_t steps);
+  void Resume(const at::Tensor& updates);
 
  private:
   OptimizerOptions options_;
@@ -45,7 +48,6 @@ class Optimizer {
   Parameters ema_;
   Parameters first_moment_;
   Parameters second_moment_;
-  std::int64_t steps_ = 0;
 };
 
 }  // namespace cpl::train

@@ -211,6 +211,11 @@ void ReadStages(Recipe& recipe, const toml::node* stages) {
     table.Read("final_rate", stage.final_rate, 0, 1);
     table.Read("warmup", stage.warmup, 0, 1e9);
     table.Read("mixed", stage.mixed, 0, 1);
+    table.Read("router_weight", stage.router_weight, 0, 100);
+    std::string train = "all";
+    table.Read("train", train);
+    if (train != "all" && train != "router") table.Fail("'stage.train' must be all or router");
+    stage.router_only = train == "router";
     if (stage.patch % 64 != 0) table.Fail("'stage.patch' must be a multiple of 64");
     const toml::node* batch = table.Node("batch");
     if (!batch || !batch->is_table()) {
@@ -297,7 +302,6 @@ Recipe LoadRecipe(const std::string& path, const std::vector<std::string>& overr
 
   top.Node("loss");
   Table loss(recipe, root["loss"].as_table(), "loss");
-  loss.Read("router_weight", recipe.router_weight, 0, 100);
   loss.Read("floor", recipe.floor, 1e-9, 1);
   loss.Done();
 

@@ -32,6 +32,9 @@ struct Stage {
   std::int64_t warmup = 200;         // steps from 0 to learning_rate
   std::map<std::string, int> batch;  // samples of each prompt in a step
   double mixed = 0.25;               // share of samples with a second, weaker degradation
+  bool router_only = false;          // `train = "router"`: nothing is restored, which is cheap; the
+                                     // stage after it gets the network used to its new router
+  double router_weight = 0.1;        // of the router's cross-entropy beside the restoration's loss
 };
 
 struct Recipe {
@@ -54,8 +57,7 @@ struct Recipe {
   double clip_norm = 0.2;  // of the whole gradient
   double ema = 0.999;
 
-  double router_weight = 0.1;  // of the router's cross-entropy
-  double floor = 2e-5;         // added to a sample's squared error inside the logarithm
+  double floor = 2e-5;  // added to a sample's squared error inside the logarithm
 
   std::string precision = "auto";  // auto, fp32, bf16
   int threads = 0;

@@ -28,6 +28,8 @@ namespace {
 namespace fs = std::filesystem;
 using nlohmann::json;
 
+// How often each parameter was updated; stages may leave some alone.
+constexpr char kUpdates[] = "adam.updates";
 constexpr double kPi = 3.14159265358979323846;
 
 double Seconds() {
@@ -151,12 +153,16 @@ void Trainer::Impl::Load() {
   fill(optimizer->ema(), kEmaPrefix);
   fill(optimizer->first_moment(), "adam.m.");
   fill(optimizer->second_moment(), "adam.v.");
-  try {
-    step = std::stoll(get("steps"));
-    optimizer->Resume(std::stoll(get("optimizer_steps")));
-  } catch (const std::logic_error&) {
-    throw Error(ErrorCode::kBadFormat, path + ": its metadata has no step count; no checkpoint");
+  const TensorView* updates = file.Find(kUpdates);
+  const auto count = static_cast<std::int64_t>(parameters.items().size());
+  if (!updates || updates->dtype != DType::kF32 || updates->shape != std::vector{count} ||
+      get("steps").empty()) {
+    throw Error(ErrorCode::kBadFormat, path + ": a model without a trainer's state; no checkpoint");
   }
+  at::Tensor copy = at::empty({count}, at::kFloat);
+  std::memcpy(copy.data_ptr(), updates->data.data(), updates->data.size());
+  optimizer->Resume(copy);
+  step = std::atoll(get("steps").c_str());
 }
 
 void Trainer::Impl::Save() {
@@ -167,11 +173,13 @@ void Trainer::Impl::Save() {
   WriteSafetensors(Path("model.safetensors"), views,
                    ModelMetadata(recipe.model, recipe.prompts, extra));
   views.clear();
-  extra["optimizer_steps"] = std::to_string(optimizer->steps());
   AppendViews(parameters, "", views);
   AppendViews(optimizer->ema(), kEmaPrefix, views);
   AppendViews(optimizer->first_moment(), "adam.m.", views);
   AppendViews(optimizer->second_moment(), "adam.v.", views);
+  Parameters updates;
+  updates.Add(kUpdates, optimizer->Updates());
+  AppendViews(updates, "", views);
   WriteSafetensors(Path("checkpoint.safetensors"), views,
                    ModelMetadata(recipe.model, recipe.prompts, extra));
 }
@@ -197,8 +205,6 @@ Trainer::Impl::GroupResult Trainer::Impl::TrainGroup(const Stage& stage, const P
   const int cells = stage.patch / 2;
   at::Tensor mix = at::zeros({static_cast<std::int64_t>(recipe.prompts.size())});
   mix[group.prompt] = 1;
-  const std::vector<FoldedConv> folded = Fold(recipe.model, leaves, mix);
-
   at::Tensor x = ToTensor(group.input[0], group.samples, cells);
   const int per_frame = (cells / kRouterPatch) * (cells / kRouterPatch);
   const Route route = RunRouter(leaves, RouterPatches(x), per_frame);
@@ -206,8 +212,16 @@ Trainer::Impl::GroupResult Trainer::Impl::TrainGroup(const Stage& stage, const P
   const at::Tensor logits = route.logits.to(at::kFloat);
 
   GroupResult result;
+  result.router_hits = logits.argmax(1).eq(labels).to(at::kFloat).mean().item<double>();
+  at::Tensor loss = at::cross_entropy_loss(logits, labels) * stage.router_weight;
+  if (stage.router_only) {
+    loss = loss * share;
+    loss.backward();
+    result.loss = loss.item<double>();
+    return result;
+  }
+  const std::vector<FoldedConv> folded = Fold(recipe.model, leaves, mix);
   at::Tensor state = FirstState(x);
-  at::Tensor loss = at::cross_entropy_loss(logits, labels) * recipe.router_weight;
   for (int t = 0; t < stage.frames; ++t) {
     x = ToTensor(group.input[t], group.samples, cells);
     const at::Tensor target = ToTensor(group.target[t], group.samples, cells);
@@ -226,7 +240,6 @@ Trainer::Impl::GroupResult Trainer::Impl::TrainGroup(const Stage& stage, const P
   loss = loss * share;
   loss.backward();
   result.loss = loss.item<double>();
-  result.router_hits = logits.argmax(1).eq(labels).to(at::kFloat).mean().item<double>();
   if (show) {
     const at::Tensor restored =
         state.detach().slice(1, 0, kCellChannels)[0].to(at::kFloat).permute({1, 2, 0}).contiguous();
@@ -393,7 +406,7 @@ void Trainer::Run(const std::function<bool()>& stop,
     }
     loss_sum += loss;
 
-    if (show) {
+    if (show && !sheet.empty()) {
       char name[64];
       std::snprintf(name, sizeof(name), "samples/%08lld.png", static_cast<long long>(run.step));
       WriteSheet(run.Path(name), sheet, stage->patch, 3);

@@ -21,8 +21,8 @@ namespace cpl::train {
 
 enum class VideoLayout : std::uint8_t {
   kRgb,     // packed R, G, B, full range, whatever the file holds
-  kNative,  // 4:2:0 as the decoder gives it (I420 or NV12; all else is converted to I420), so that
-            // what is not changed comes back bit for bit
+  kNative,  // as the decoder gives it, so that what is not changed comes back bit for bit: I420,
+            // NV12 or RGB; all else is converted to one of them
 };
 
 // One frame with its own pixels. Copying copies them.
@@ -58,7 +58,7 @@ struct VideoInfo {
   int fps_den = 1;
   int par_num = 1;  // shape of a pixel
   int par_den = 1;
-  std::string colorimetry;  // as in GStreamer's caps; may be empty, like the next two
+  std::string colorimetry;  // of the coded 4:2:0 video, as in GStreamer's caps; may be empty
   std::string chroma_site;
   std::string interlace_mode;
   std::string orientation;       // GStreamer's image-orientation tag: "rotate-90"; empty: upright
@@ -105,8 +105,9 @@ struct VideoWriterOptions {
 // file appears under its name in Finish(). One thread at a time.
 class VideoWriter {
  public:
-  // For frames of info's format and size. Throws Error: kUnsupported (extension, no encoder or
-  // muxer installed), kCannotWrite, kCannotRead (audio_from).
+  // For frames of info's format and size; RGB is coded as 4:2:0 of info's colorimetry. Throws
+  // Error: kUnsupported (extension, no encoder or muxer installed), kCannotWrite, kCannotRead
+  // (audio_from).
   VideoWriter(const std::string& path, const VideoInfo& info, const VideoWriterOptions& options);
   // Without Finish() nothing is left behind.
   ~VideoWriter();

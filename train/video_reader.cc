@@ -16,6 +16,7 @@
 #include <utility>
 
 #include "cpl/error.h"
+#include "train/colour.h"
 #include "train/gst_util.h"
 #include "train/interrupt.h"
 #include "train/video_io.h"
@@ -51,14 +52,14 @@ void CheckReadable(const std::string& path) {
   if (fs::file_size(path, ec) == 0) throw Error(ErrorCode::kBadFormat, path + ": is empty");
 }
 
-// The decoder's pads come when it has looked into the file; the first video is taken.
-void OnPadAdded(GstElement*, GstPad* pad, gpointer target) {
-  const GstPtr<GstPad> sink(gst_element_get_static_pad(GST_ELEMENT(target), "sink"));
-  GstPtr<GstCaps> caps(gst_pad_get_current_caps(pad));
-  if (caps == nullptr) caps.reset(gst_pad_query_caps(pad, nullptr));
-  const char* name = gst_structure_get_name(gst_caps_get_structure(caps.get(), 0));
-  if (g_str_has_prefix(name, "video/x-raw") && !gst_pad_is_linked(sink.get())) {
-    gst_pad_link(pad, sink.get());
+void CopyPlanes(const ConstFrameView& from, VideoFrame* to) {
+  for (int i = 0; i < 3 && from.plane[i] != nullptr; ++i) {
+    const int rows = i == 0 ? from.height : (from.height + 1) / 2;
+    const auto bytes = static_cast<std::size_t>(std::min(from.stride[i], to->stride[i]));
+    for (int y = 0; y < rows; ++y) {
+      std::memcpy(to->pixels.data() + to->offset[i] + y * to->stride[i],
+                  from.plane[i] + y * from.stride[i], bytes);
+    }
   }
 }
 
@@ -80,6 +81,7 @@ struct VideoReader::Impl {
   }
 
   void Build(VideoLayout layout);
+  void OnPadAdded(GstPad* pad);
   void Fill();
   GstPtr<GstSample> PullSample();
   std::int64_t NominalDuration() const;
@@ -95,11 +97,13 @@ struct VideoReader::Impl {
 
   std::string path;
   GstPtr<GstElement> pipeline;
+  GstElement* convert = nullptr;
   GstElement* sink = nullptr;
   GstPtr<GstBus> bus;
   std::deque<GstPtr<GstSample>> pending;  // the next frames, at most kReorder
   std::multiset<std::int64_t> times;      // of them
   bool ended = false;
+  bool rgb = false;      // what is 4:2:0 is to be converted
   GstPtr<GstCaps> caps;  // of the last frame
   GstVideoInfo format = {};
   VideoInfo info;
@@ -114,26 +118,44 @@ struct VideoReader::Impl {
   std::string damage;
 };
 
+// The decoder's pads come when it has looked into the file; the first video is taken. What is 4:2:0
+// stays so, and what is R, G, B: videoconvert knows better than to keep to that by itself.
+void VideoReader::Impl::OnPadAdded(GstPad* pad) {
+  const GstPtr<GstPad> entry(gst_element_get_static_pad(convert, "sink"));
+  GstPtr<GstCaps> offered(gst_pad_get_current_caps(pad));
+  if (offered == nullptr) offered.reset(gst_pad_query_caps(pad, nullptr));
+  const GstStructure* s = gst_caps_get_structure(offered.get(), 0);
+  if (!gst_structure_has_name(s, "video/x-raw") || gst_pad_is_linked(entry.get())) return;
+  const char* name = gst_structure_get_string(s, "format");
+  const GstVideoFormatInfo* decoded = gst_video_format_get_info(
+      name != nullptr ? gst_video_format_from_string(name) : GST_VIDEO_FORMAT_UNKNOWN);
+  const GstPtr<GstCaps> wanted(gst_caps_from_string(GST_VIDEO_FORMAT_INFO_IS_RGB(decoded)
+                                                        ? "video/x-raw, format=RGB"
+                                                        : "video/x-raw, format={I420, NV12}"));
+  g_object_set(sink, "caps", wanted.get(), nullptr);
+  gst_pad_link(pad, entry.get());
+}
+
 void VideoReader::Impl::Build(VideoLayout layout) {
   pipeline.reset(gst_pipeline_new(nullptr));
   gst_object_ref_sink(pipeline.get());
   bus.reset(gst_element_get_bus(pipeline.get()));
   GstElement* source = AddElement(pipeline.get(), "filesrc");
   GstElement* decoder = AddElement(pipeline.get(), "decodebin");
-  GstElement* convert = AddElement(pipeline.get(), "videoconvert");
+  convert = AddElement(pipeline.get(), "videoconvert");
   sink = AddElement(pipeline.get(), "appsink");
 
   g_object_set(source, "location", path.c_str(), nullptr);
   // Audio is not decoded at all.
   const GstPtr<GstCaps> raw(gst_caps_from_string("video/x-raw(ANY)"));
   g_object_set(decoder, "caps", raw.get(), "expose-all-streams", FALSE, nullptr);
-  const GstPtr<GstCaps> wanted(gst_caps_from_string(layout == VideoLayout::kRgb
-                                                        ? "video/x-raw, format=RGB"
-                                                        : "video/x-raw, format={I420, NV12}"));
-  g_object_set(sink, "caps", wanted.get(), "sync", FALSE, "max-buffers", kFramesAhead, nullptr);
+  rgb = layout == VideoLayout::kRgb;
+  g_object_set(sink, "sync", FALSE, "max-buffers", kFramesAhead, nullptr);
   gst_element_link(source, decoder);
   gst_element_link(convert, sink);
-  g_signal_connect(decoder, "pad-added", G_CALLBACK(OnPadAdded), convert);
+  const auto on_pad =
+      +[](GstElement*, GstPad* pad, gpointer self) { static_cast<Impl*>(self)->OnPadAdded(pad); };
+  g_signal_connect(decoder, "pad-added", G_CALLBACK(on_pad), this);
 }
 
 // Audio that nothing decodes is reported too, and is no concern of ours.
@@ -255,7 +277,7 @@ void VideoReader::Impl::SetRate(int num, int den) {
 void VideoReader::Impl::ReadInfo(GstSample* sample) {
   caps.reset(gst_caps_ref(gst_sample_get_caps(sample)));
   gst_video_info_from_caps(&format, caps.get());
-  info.format = FormatOf(format);
+  info.format = rgb ? PixelFormat::kRGB : FormatOf(format);
   info.width = format.width;
   info.height = format.height;
   SetRate(format.fps_n, format.fps_d);
@@ -266,7 +288,8 @@ void VideoReader::Impl::ReadInfo(GstSample* sample) {
     const char* value = gst_structure_get_string(s, field);
     return std::string(value != nullptr ? value : "");
   };
-  info.colorimetry = text("colorimetry");
+  const bool coded_as_rgb = FormatOf(format) == PixelFormat::kRGB;
+  info.colorimetry = coded_as_rgb ? "" : text("colorimetry");
   info.chroma_site = text("chroma-site");
   info.interlace_mode = text("interlace-mode");
   gint64 duration = 0;
@@ -287,7 +310,7 @@ void VideoReader::Impl::FollowCaps(GstSample* sample) {
   GstVideoInfo changed;
   gst_video_info_from_caps(&changed, now);
   if (changed.width != info.width || changed.height != info.height ||
-      FormatOf(changed) != info.format) {
+      FormatOf(changed) != FormatOf(format)) {
     throw Error(ErrorCode::kUnsupported,
                 path + ": its frame size changes from " + SizeText(info.width, info.height) +
                     " to " + SizeText(changed.width, changed.height) + " at frame " +
@@ -298,23 +321,23 @@ void VideoReader::Impl::FollowCaps(GstSample* sample) {
 }
 
 void VideoReader::Impl::Copy(GstSample* sample, VideoFrame* frame) {
-  frame->Allocate(info.format, info.width, info.height);
-  frame->matrix = MatrixOf(format.colorimetry);
-  frame->range = RangeOf(format.colorimetry);
-
   GstVideoFrame mapped;
   if (!gst_video_frame_map(&mapped, &format, gst_sample_get_buffer(sample), GST_MAP_READ)) {
     throw Error(ErrorCode::kInternal, path + ": a decoded frame cannot be mapped");
   }
+  ConstFrameView decoded = {FormatOf(format), MatrixOf(format.colorimetry),
+                            RangeOf(format.colorimetry), info.width, info.height};
   for (guint i = 0; i < GST_VIDEO_FRAME_N_PLANES(&mapped); ++i) {
-    const auto* from = static_cast<const std::uint8_t*>(GST_VIDEO_FRAME_PLANE_DATA(&mapped, i));
-    const std::ptrdiff_t from_stride = GST_VIDEO_FRAME_PLANE_STRIDE(&mapped, i);
-    const int rows = i == 0 ? info.height : (info.height + 1) / 2;
-    const auto bytes = static_cast<std::size_t>(std::min(from_stride, frame->stride[i]));
-    for (int y = 0; y < rows; ++y) {
-      std::memcpy(frame->pixels.data() + frame->offset[i] + y * frame->stride[i],
-                  from + y * from_stride, bytes);
-    }
+    decoded.plane[i] = static_cast<const std::uint8_t*>(GST_VIDEO_FRAME_PLANE_DATA(&mapped, i));
+    decoded.stride[i] = GST_VIDEO_FRAME_PLANE_STRIDE(&mapped, i);
+  }
+  frame->Allocate(info.format, info.width, info.height);
+  frame->matrix = decoded.matrix;
+  frame->range = info.format == PixelFormat::kRGB ? ColorRange::kFull : decoded.range;
+  if (decoded.format != info.format) {
+    ConvertToRgb(decoded, frame->View());
+  } else {
+    CopyPlanes(decoded, frame);
   }
   gst_video_frame_unmap(&mapped);
 }

@@ -10,6 +10,7 @@
 
 #include "cpl/error.h"
 #include "train/audio_copy.h"
+#include "train/colour.h"
 #include "train/gst_util.h"
 #include "train/interrupt.h"
 #include "train/mp4_rotation.h"
@@ -48,25 +49,48 @@ const Container& ContainerOf(const std::string& path) {
               path + ": no video container has this extension; use .mp4, .mkv, .mov or .avi");
 }
 
-GstPtr<GstCaps> CapsFor(const VideoInfo& info) {
+// What the coded video says of its colours: the source's word; else GStreamer's guess, said aloud,
+// since it would guess again after a turn.
+std::string CodedColorimetry(const VideoInfo& info) {
+  GstVideoColorimetry known;
+  if (!info.colorimetry.empty() &&
+      gst_video_colorimetry_from_string(&known, info.colorimetry.c_str()) &&
+      known.matrix != GST_VIDEO_COLOR_MATRIX_RGB) {
+    return info.colorimetry;
+  }
+  return info.height > 576 ? GST_VIDEO_COLORIMETRY_BT709 : GST_VIDEO_COLORIMETRY_BT601;
+}
+
+GstPtr<GstCaps> CapsFor(const VideoInfo& info, PixelFormat coded) {
   const bool varies = info.fps_num == 0;
+  // H.264's own chroma site where nothing is said.
+  const std::string site = info.chroma_site.empty() ? "mpeg2" : info.chroma_site;
   GstPtr<GstCaps> caps(gst_caps_new_simple(
-      "video/x-raw", "format", G_TYPE_STRING, FormatName(info.format), "width", G_TYPE_INT,
-      info.width, "height", G_TYPE_INT, info.height, "framerate", GST_TYPE_FRACTION,
+      "video/x-raw", "format", G_TYPE_STRING, FormatName(coded), "width", G_TYPE_INT, info.width,
+      "height", G_TYPE_INT, info.height, "framerate", GST_TYPE_FRACTION,
       varies ? kNominalRate : info.fps_num, std::max(1, info.fps_den), "pixel-aspect-ratio",
-      GST_TYPE_FRACTION, info.par_num, info.par_den, nullptr));
-  const auto add = [&](const char* field, const std::string& value) {
-    if (value.empty()) return;
-    gst_caps_set_simple(caps.get(), field, G_TYPE_STRING, value.c_str(), nullptr);
-  };
-  const bool rgb = info.format == PixelFormat::kRGB;
-  // GStreamer's guess for a file that does not tell, said aloud, since it would guess again after a
-  // turn; and the chroma site that H.264 has where nothing is said.
-  const char* usual = info.height > 576 ? "bt709" : "bt601";
-  add("colorimetry", !info.colorimetry.empty() || rgb ? info.colorimetry : usual);
-  add("chroma-site", !info.chroma_site.empty() || rgb ? info.chroma_site : "mpeg2");
-  add("interlace-mode", info.interlace_mode);
+      GST_TYPE_FRACTION, info.par_num, info.par_den, "colorimetry", G_TYPE_STRING,
+      CodedColorimetry(info).c_str(), "chroma-site", G_TYPE_STRING, site.c_str(), nullptr));
+  if (!info.interlace_mode.empty()) {
+    gst_caps_set_simple(caps.get(), "interlace-mode", G_TYPE_STRING, info.interlace_mode.c_str(),
+                        nullptr);
+  }
   return caps;
+}
+
+GstBuffer* BufferOf(const VideoFrame& frame) {
+  GstBuffer* buffer = gst_buffer_new_memdup(frame.pixels.data(), frame.pixels.size());
+  gsize offsets[GST_VIDEO_MAX_PLANES] = {};
+  gint strides[GST_VIDEO_MAX_PLANES] = {};
+  guint planes = 0;
+  for (; planes < 3 && frame.stride[planes] != 0; ++planes) {
+    offsets[planes] = frame.offset[planes];
+    strides[planes] = static_cast<gint>(frame.stride[planes]);
+  }
+  gst_buffer_add_video_meta_full(
+      buffer, GST_VIDEO_FRAME_FLAG_NONE, gst_video_format_from_string(FormatName(frame.format)),
+      static_cast<guint>(frame.width), static_cast<guint>(frame.height), planes, offsets, strides);
+  return buffer;
 }
 
 }  // namespace
@@ -98,6 +122,7 @@ struct VideoWriter::Impl {
   std::optional<AudioCopy> audio;
   bool encodes_bytestream = false;
   std::vector<std::string> notes;
+  VideoFrame coded;           // what is encoded, where it is not the caller's frame itself
   GstBuffer* held = nullptr;  // the last frame
   GstClockTime interval = kNominalInterval;
   std::int64_t first_pts = 0;
@@ -167,6 +192,12 @@ void VideoWriter::Impl::SetTimescale(GstElement* muxer) {
 }
 
 void VideoWriter::Impl::Build() {
+  const bool rgb = info.format == PixelFormat::kRGB;
+  coded.Allocate(rgb ? PixelFormat::kI420 : info.format, info.width, info.height);
+  GstVideoColorimetry colorimetry;
+  gst_video_colorimetry_from_string(&colorimetry, CodedColorimetry(info).c_str());
+  coded.matrix = MatrixOf(colorimetry);
+  coded.range = RangeOf(colorimetry);
   if (container.fixed_rate && info.fps_num == 0) {
     throw Error(ErrorCode::kUnsupported,
                 output.path() +
@@ -179,18 +210,16 @@ void VideoWriter::Impl::Build() {
   GstElement* bin = pipeline.get();
 
   source = AddElement(bin, "appsrc");
-  const GstPtr<GstCaps> caps = CapsFor(info);
+  const GstPtr<GstCaps> caps = CapsFor(info, coded.format);
   g_object_set(source, "caps", caps.get(), "format", GST_FORMAT_TIME, "max-buffers", kFramesQueued,
                "max-bytes", guint64{0}, "max-time", guint64{0}, nullptr);
   GstElement* convert = AddElement(bin, "videoconvert");
   GstElement* filter = AddElement(bin, "capsfilter");
   // H.264 cannot halve the chroma of an odd number of columns.
   const bool odd = info.width % 2 != 0 || info.height % 2 != 0;
-  const GstPtr<GstCaps> coded(gst_caps_from_string(odd ? "video/x-raw, format=Y444"
-                                                   : info.format == PixelFormat::kRGB
-                                                       ? "video/x-raw, format=I420"
-                                                       : "video/x-raw, format={I420, NV12}"));
-  g_object_set(filter, "caps", coded.get(), nullptr);
+  const GstPtr<GstCaps> encoded(
+      gst_caps_from_string(odd ? "video/x-raw, format=Y444" : "video/x-raw, format={I420, NV12}"));
+  g_object_set(filter, "caps", encoded.get(), nullptr);
   gst_element_link_many(source, convert, filter, nullptr);
   GstElement* last = AddTurn(filter);
   GstElement* encoder = AddEncoder();
@@ -297,17 +326,13 @@ void VideoWriter::Write(const VideoFrame& frame) {
   w.last_pts = pts;
   ++w.frames;
 
-  GstBuffer* buffer = gst_buffer_new_memdup(frame.pixels.data(), frame.pixels.size());
-  gsize offsets[GST_VIDEO_MAX_PLANES] = {};
-  gint strides[GST_VIDEO_MAX_PLANES] = {};
-  guint planes = 0;
-  for (; planes < 3 && frame.stride[planes] != 0; ++planes) {
-    offsets[planes] = frame.offset[planes];
-    strides[planes] = static_cast<gint>(frame.stride[planes]);
+  GstBuffer* buffer = nullptr;
+  if (frame.format == PixelFormat::kRGB) {
+    ConvertFromRgb(frame.View(), w.coded.View());
+    buffer = BufferOf(w.coded);
+  } else {
+    buffer = BufferOf(frame);
   }
-  gst_buffer_add_video_meta_full(
-      buffer, GST_VIDEO_FRAME_FLAG_NONE, gst_video_format_from_string(FormatName(frame.format)),
-      static_cast<guint>(frame.width), static_cast<guint>(frame.height), planes, offsets, strides);
   GST_BUFFER_PTS(buffer) = static_cast<GstClockTime>(pts);
   GST_BUFFER_DURATION(buffer) =
       static_cast<GstClockTime>(std::max<std::int64_t>(0, frame.duration_ns));
