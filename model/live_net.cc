@@ -122,16 +122,16 @@ class Walker {
 
   at::Tensor Conv(const at::Tensor& x) {
     const FoldedConv& conv = convs_[next_++];
-    if (!conv.cond.defined()) {
-      return at::conv2d(x, conv.weight, conv.bias, conv.stride, conv.padding);
+    at::Tensor bias = conv.bias, shift;
+    if (conv.cond.defined()) {
+      shift = at::linear(cond_, conv.cond);
+      // One frame has one shift, which is then part of the bias; a batch needs a pass of its own.
+      if (x.size(0) == 1) bias = bias + shift[0];
     }
-    const at::Tensor shift = at::linear(cond_, conv.cond);
-    // One frame has one shift, which is then part of the bias; a batch needs a pass of its own.
-    if (x.size(0) == 1) {
-      return at::conv2d(x, conv.weight, conv.bias + shift[0], conv.stride, conv.padding);
-    }
-    return at::conv2d(x, conv.weight, conv.bias, conv.stride, conv.padding)
-        .add_(shift.to(x.scalar_type()).unsqueeze(-1).unsqueeze(-1));
+    const at::Tensor y =
+        at::conv2d(x, conv.weight, bias.to(conv.weight.scalar_type()), conv.stride, conv.padding);
+    if (!shift.defined() || x.size(0) == 1) return y;
+    return y.add_(shift.to(y.scalar_type()).unsqueeze(-1).unsqueeze(-1));
   }
 
   at::Tensor Pairs(at::Tensor x, int count) {

@@ -176,6 +176,8 @@ class LiveStream final : public Restorer {
     has_past_ = false;
     router_.Reset();
     cut_.Reset();
+    looks_ = 0;
+    patches_seen_ = 0;
   }
 
  private:

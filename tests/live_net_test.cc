@@ -13,8 +13,8 @@ namespace cpl {
 namespace {
 
 at::Tensor Random(at::IntArrayRef sizes, std::uint64_t seed) {
-  return at::randn(sizes, at::detail::createCPUGenerator(seed))
-      .contiguous(at::MemoryFormat::ChannelsLast);
+  const at::Tensor values = at::randn(sizes, at::detail::createCPUGenerator(seed));
+  return sizes.size() == 4 ? values.contiguous(at::MemoryFormat::ChannelsLast) : values;
 }
 
 at::Tensor OneHot(int prompt) {

@@ -46,7 +46,7 @@ class TestFrame {
   TestFrame(PixelFormat format, int width, int height, std::uint64_t seed,
             ColorMatrix matrix = ColorMatrix::kBT709, ColorRange range = ColorRange::kLimited);
   FrameView view() { return view_; }
-  ConstFrameView view() const { return AsConst(view_); }
+  ConstFrameView in() const { return AsConst(view_); }
   const std::vector<std::uint8_t>& bytes() const { return bytes_; }
   std::vector<std::uint8_t>& bytes() { return bytes_; }
 

@@ -18,9 +18,9 @@ TEST(Crop, IsAWindowInEveryFormat) {
        {PixelFormat::kNV12, PixelFormat::kI420, PixelFormat::kRGB, PixelFormat::kBGRA}) {
     TestFrame frame(format, 64, 48, 3);
     std::vector<float> whole(32 * kCellChannels), part(4 * kCellChannels);
-    const ConstFrameView window = Crop(AsConst(frame.view()), 10, 20, 8, 6);
+    const ConstFrameView window = Crop(frame.in(), 10, 20, 8, 6);
     for (int row = 0; row < 3; ++row) {
-      ReadCellRow(AsConst(frame.view()), 10 + row, whole.data());
+      ReadCellRow(frame.in(), 10 + row, whole.data());
       ReadCellRow(window, row, part.data());
       for (std::size_t i = 0; i < part.size(); ++i) {
         EXPECT_EQ(part[i], whole[5 * kCellChannels + i]);
@@ -33,7 +33,7 @@ TEST(RouterPatches, LieInTheFrameAndMove) {
   TestFrame frame(PixelFormat::kRGB, 200, 150, 3);
   const std::size_t values = kRouterPatch * kRouterPatch * kCellChannels;
   std::vector<float> patches(8 * values);
-  ReadRouterPatches(AsConst(frame.view()), 0, 8, patches.data());
+  ReadRouterPatches(frame.in(), 0, 8, patches.data());
   for (int a = 0; a < 8; ++a) {
     for (int b = 0; b < a; ++b) {
       EXPECT_NE(std::vector<float>(&patches[a * values], &patches[a * values] + values),
@@ -45,7 +45,7 @@ TEST(RouterPatches, LieInTheFrameAndMove) {
 TEST(RouterPatches, SmallFramesRepeatTheirEdge) {
   TestFrame frame(PixelFormat::kRGB, 16, 18, 3);
   std::vector<float> patch(kRouterPatch * kRouterPatch * kCellChannels);
-  ReadRouterPatches(AsConst(frame.view()), 5, 1, patch.data());
+  ReadRouterPatches(frame.in(), 5, 1, patch.data());
   const auto cell = [&](int x, int y, int c) {
     return patch[(y * kRouterPatch + x) * kCellChannels + c];
   };
@@ -59,21 +59,21 @@ TEST(RouterPatches, SmallFramesRepeatTheirEdge) {
 TEST(SceneCut, SeesCutsAndNotWeather) {
   SceneCut cut;
   TestFrame a(PixelFormat::kNV12, 320, 240, 1), b(PixelFormat::kNV12, 320, 240, 1);
-  EXPECT_FALSE(cut.Update(AsConst(a.view())));
+  EXPECT_FALSE(cut.Update(a.in()));
   degrade::Rng rng(9);
   for (std::uint8_t& byte : b.bytes())
     byte = static_cast<std::uint8_t>(byte + rng.Integer(-50, 50));
-  EXPECT_FALSE(cut.Update(AsConst(b.view()))) << "noise is no cut";
+  EXPECT_FALSE(cut.Update(b.in())) << "noise is no cut";
   // A mover of a tenth of the picture.
   for (int y = 60; y < 140; ++y) {
     for (int x = 100; x < 200; ++x) b.view().plane[0][y * b.view().stride[0] + x] = 250;
   }
-  EXPECT_FALSE(cut.Update(AsConst(b.view()))) << "a mover is no cut";
+  EXPECT_FALSE(cut.Update(b.in())) << "a mover is no cut";
   for (std::uint8_t& byte : b.bytes()) byte = static_cast<std::uint8_t>(255 - byte / 2);
-  EXPECT_TRUE(cut.Update(AsConst(b.view())));
-  EXPECT_FALSE(cut.Update(AsConst(b.view())));
+  EXPECT_TRUE(cut.Update(b.in()));
+  EXPECT_FALSE(cut.Update(b.in()));
   cut.Reset();
-  EXPECT_FALSE(cut.Update(AsConst(a.view()))) << "after a reset there is no past to differ from";
+  EXPECT_FALSE(cut.Update(a.in())) << "after a reset there is no past to differ from";
 }
 
 TEST(RouterState, ChoosesWithInertia) {
