@@ -82,8 +82,8 @@ Parameters InitialParameters(const LiveConfig& config, int prompts, std::uint64_
         tensor.index({i, i, 1, 1}).add_(1);
       }
     }
-    // Gates start nearly closed: the past must earn its place.
-    if (name == "output.bias") tensor.slice(0, kCellChannels).fill_(-2);
+    // Gates start a quarter open: closed ones (-2 was tried) hardly learn to open.
+    if (name == "output.bias") tensor.slice(0, kCellChannels).fill_(-1);
     parameters.Add(name, tensor);
   }
   return parameters;

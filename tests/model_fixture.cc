@@ -92,8 +92,7 @@ TestFrame::TestFrame(PixelFormat format, int width, int height, std::uint64_t se
     view_.stride[p] = planes[p].row + 5;
     for (int y = 0; y < planes[p].rows; ++y) {
       for (int x = 0; x < planes[p].row; ++x) {
-        const double wave =
-            60 * std::sin(x * 0.07 + static_cast<double>(seed)) * std::cos(y * 0.05);
+        const double wave = 60 * std::sin(x * 0.07) * std::cos(y * 0.05);
         view_.plane[p][y * view_.stride[p] + x] =
             static_cast<std::uint8_t>(120 + wave + rng.Integer(-20, 20));
       }
