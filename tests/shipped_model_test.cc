@@ -17,6 +17,8 @@ namespace {
 
 using degrade::ImageView;
 
+// The pictures are crops; rain and snow are sized for the scene that they were cut from.
+constexpr int kSceneHeight = 512;
 constexpr const char* kPictures[] = {"sample-1.png", "sample-2.png"};
 
 cv::Mat Degrade(const cv::Mat& clean, const degrade::Spec& spec, int frame) {
@@ -46,7 +48,7 @@ class ShippedModel : public testing::Test {
     for (const char* name : kPictures) {
       const cv::Mat clean = train::ReadRgb(std::string(CPL_TEST_DATA) + "/data/" + name);
       const degrade::Spec spec =
-          degrade::SpecForLevel(degrade::ParseKinds(kind), 0.5, 11, clean.rows);
+          degrade::SpecForLevel(degrade::ParseKinds(kind), 0.5, 11, kSceneHeight);
       const auto stream = model_->NewStream();
       for (int t = 0; t < kFrames; ++t) {
         cv::Mat frame = Degrade(clean, spec, t);
