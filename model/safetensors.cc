@@ -1,114 +1,36 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "model/safetensors.h"
 
-#include <fcntl.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <bit>
-#include <cerrno>
 #include <nlohmann/json.hpp>
 #include <optional>
-#include <system_error>
 #include <utility>
 
 #include "cpl/error.h"
 #include "model/atomic_file.h"
+#include "model/quote.h"
 #include "model/safetensors_header.h"
 
 static_assert(std::endian::native == std::endian::little, "the file holds little-endian data");
 
 namespace cpl {
-namespace {
-
-class FileDescriptor {
- public:
-  explicit FileDescriptor(int fd) : fd_(fd) {}
-  ~FileDescriptor() {
-    if (fd_ >= 0) ::close(fd_);
-  }
-  FileDescriptor(const FileDescriptor&) = delete;
-  FileDescriptor& operator=(const FileDescriptor&) = delete;
-  int get() const { return fd_; }
-
- private:
-  int fd_;
-};
-
-[[noreturn]] void CannotRead(const std::string& path, int error) {
-  if (error == ENOENT || error == ENOTDIR) {
-    throw Error(ErrorCode::kNotFound, path + ": there is no such file");
-  }
-  throw Error(ErrorCode::kCannotRead,
-              path + ": cannot read it: " + std::generic_category().message(error));
-}
-
-std::shared_ptr<const void> ReadWhole(int fd, std::size_t size, const std::string& path) {
-  std::shared_ptr<std::byte[]> bytes(new std::byte[size]);
-  for (std::size_t done = 0; done < size;) {
-    const ssize_t got = ::read(fd, bytes.get() + done, size - done);
-    if (got < 0) {
-      if (errno == EINTR) continue;
-      CannotRead(path, errno);
-    }
-    if (got == 0) {
-      throw Error(ErrorCode::kBadFormat, path + ": the file became shorter while it was read");
-    }
-    done += static_cast<std::size_t>(got);
-  }
-  return bytes;
-}
-
-std::shared_ptr<const void> MapWhole(int fd, std::size_t size, const std::string& path) {
-  void* const address = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, fd, 0);
-  if (address == MAP_FAILED) CannotRead(path, errno);
-  return {address, [size](void* mapped) { ::munmap(mapped, size); }};
-}
-
-}  // namespace
 
 SafetensorsFile SafetensorsFile::Open(const std::string& path) {
-  // Without O_NONBLOCK a FIFO would make the caller wait for a writer.
-  const FileDescriptor fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
-  if (fd.get() < 0) CannotRead(path, errno);
-  struct stat status;
-  if (::fstat(fd.get(), &status) != 0) CannotRead(path, errno);
-  if (S_ISDIR(status.st_mode)) CannotRead(path, EISDIR);
-  if (!S_ISREG(status.st_mode)) {
-    throw Error(ErrorCode::kCannotRead, path + ": cannot read it: it is not a regular file");
-  }
-  const auto size = static_cast<std::size_t>(status.st_size);
-  std::shared_ptr<const void> owner =
-      size < kMapFrom ? ReadWhole(fd.get(), size, path) : MapWhole(fd.get(), size, path);
-  SafetensorsFile file = Parse({static_cast<const std::byte*>(owner.get()), size}, path);
-  file.owner_ = std::move(owner);
-  return file;
+  return FromMapped(MappedFile::Open(path), path);
+}
+
+SafetensorsFile SafetensorsFile::FromMapped(const MappedFile& mapped, const std::string& path) {
+  SafetensorsHeader header = ParseSafetensorsHeader(mapped.bytes, path);
+  return {path, std::move(header.metadata), std::move(header.tensors), mapped.owner};
 }
 
 SafetensorsFile SafetensorsFile::Parse(std::span<const std::byte> bytes, const std::string& name) {
-  SafetensorsHeader header = ParseSafetensorsHeader(bytes, name);
-  SafetensorsFile file;
-  file.name_ = name;
-  file.metadata_ = std::move(header.metadata);
-  file.tensors_ = std::move(header.tensors);
-  for (std::size_t i = 0; i < file.tensors_.size(); ++i) {
-    if (!file.index_.emplace(file.tensors_[i].name, i).second) {
-      throw Error(ErrorCode::kBadFormat,
-                  name + ": two tensors have the name " + QuoteForError(file.tensors_[i].name));
-    }
-  }
-  return file;
-}
-
-const TensorView* SafetensorsFile::Find(std::string_view tensor) const {
-  const auto found = index_.find(tensor);
-  return found == index_.end() ? nullptr : &tensors_[found->second];
+  return FromMapped({bytes, nullptr}, name);
 }
 
 void WriteSafetensors(const std::string& path, const std::vector<TensorView>& tensors,
-                      const SafetensorsMetadata& metadata) {
+                      const TensorMetadata& metadata) {
   const auto refuse = [&path](const std::string& what) {
     throw Error(ErrorCode::kInvalidArgument, path + ": cannot write it: " + what);
   };

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "cpl/error.h"
+#include "model/quote.h"
 
 static_assert(sizeof(std::size_t) == 8, "offsets are 64 bits");
 
@@ -17,34 +18,9 @@ namespace {
 
 using Json = nlohmann::json;
 
-struct DTypeEntry {
-  const char* name;
-  std::size_t size;
-};
-
-// Indexed by DType.
-constexpr std::array<DTypeEntry, 17> kDTypes = {{{"BOOL", 1},
-                                                 {"U8", 1},
-                                                 {"I8", 1},
-                                                 {"F8_E5M2", 1},
-                                                 {"F8_E4M3", 1},
-                                                 {"F8_E8M0", 1},
-                                                 {"I16", 2},
-                                                 {"U16", 2},
-                                                 {"F16", 2},
-                                                 {"BF16", 2},
-                                                 {"I32", 4},
-                                                 {"U32", 4},
-                                                 {"F32", 4},
-                                                 {"C64", 8},
-                                                 {"F64", 8},
-                                                 {"I64", 8},
-                                                 {"U64", 8}}};
-static_assert(kDTypes.size() == static_cast<std::size_t>(DType::kU64) + 1);
-
 std::optional<DType> DTypeFromName(std::string_view name) {
-  for (std::size_t i = 0; i < kDTypes.size(); ++i) {
-    if (name == kDTypes[i].name) return static_cast<DType>(i);
+  for (int i = 0; i <= static_cast<int>(DType::kU64); ++i) {
+    if (name == DTypeName(static_cast<DType>(i))) return static_cast<DType>(i);
   }
   return std::nullopt;
 }
@@ -63,7 +39,7 @@ class HeaderHandler : public nlohmann::json_sax<Json> {
  public:
   explicit HeaderHandler(const std::string& file) : file_(file) {}
 
-  SafetensorsMetadata metadata;
+  TensorMetadata metadata;
   std::vector<Entry> entries;
 
   bool start_object(std::size_t) override {
@@ -203,37 +179,6 @@ class HeaderHandler : public nlohmann::json_sax<Json> {
 
 }  // namespace
 
-std::size_t DTypeSize(DType dtype) { return kDTypes[static_cast<std::size_t>(dtype)].size; }
-
-const char* DTypeName(DType dtype) { return kDTypes[static_cast<std::size_t>(dtype)].name; }
-
-std::optional<std::uint64_t> TensorBytes(const std::vector<std::int64_t>& shape, DType dtype) {
-  std::uint64_t bytes = 1;
-  for (const std::int64_t side : shape) {
-    if (side < 0 || __builtin_mul_overflow(bytes, static_cast<std::uint64_t>(side), &bytes)) {
-      return std::nullopt;
-    }
-  }
-  if (__builtin_mul_overflow(bytes, DTypeSize(dtype), &bytes)) return std::nullopt;
-  return bytes;
-}
-
-std::string QuoteForError(std::string_view text) {
-  constexpr std::size_t kLongest = 120;
-  std::string shown = "\"";
-  std::size_t used = 0;
-  for (const char c : text) {
-    const bool continues = (static_cast<unsigned char>(c) & 0xc0) == 0x80;
-    if (used >= kLongest && !continues) {
-      shown += "...";
-      break;
-    }
-    shown += static_cast<unsigned char>(c) < 0x20 || c == 0x7f ? '?' : c;
-    ++used;
-  }
-  return shown + "\"";
-}
-
 SafetensorsHeader ParseSafetensorsHeader(std::span<const std::byte> bytes,
                                          const std::string& file) {
   const auto bad = [&file](const std::string& what) {
@@ -274,7 +219,7 @@ SafetensorsHeader ParseSafetensorsHeader(std::span<const std::byte> bytes,
   header.tensors.reserve(entries.size());
   std::uint64_t expected = 0;
   for (Entry& entry : entries) {
-    const auto [begin, end] = entry.offsets;
+    const std::uint64_t begin = entry.offsets[0], end = entry.offsets[1];
     const auto bad_tensor = [&](const std::string& what) {
       bad("tensor " + QuoteForError(entry.name) + " " + what + " (offsets " +
           std::to_string(begin) + " to " + std::to_string(end) + " of " +
@@ -302,7 +247,7 @@ SafetensorsHeader ParseSafetensorsHeader(std::span<const std::byte> bytes,
 }
 
 std::string MakeSafetensorsHeader(const std::vector<const TensorView*>& tensors,
-                                  const SafetensorsMetadata& metadata) {
+                                  const TensorMetadata& metadata) {
   std::string header = "{";
   if (!metadata.empty()) {
     header += Json(kSafetensorsMetadataKey).dump() + ":" + Json(metadata).dump();

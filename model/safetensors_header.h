@@ -6,10 +6,8 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <optional>
 #include <span>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "model/safetensors.h"
@@ -21,7 +19,7 @@ inline constexpr std::size_t kLongestSafetensorsHeader = 100000000;  // As in th
 inline constexpr char kSafetensorsMetadataKey[] = "__metadata__";
 
 struct SafetensorsHeader {
-  SafetensorsMetadata metadata;
+  TensorMetadata metadata;
   std::vector<TensorView> tensors;  // In the order of their data, pointing into the file.
 };
 
@@ -31,13 +29,6 @@ SafetensorsHeader ParseSafetensorsHeader(std::span<const std::byte> bytes, const
 // The header's JSON, padded, for tensors in the order in which their data will follow.
 // Throws nlohmann::json::exception if a text is not UTF-8.
 std::string MakeSafetensorsHeader(const std::vector<const TensorView*>& tensors,
-                                  const SafetensorsMetadata& metadata);
-
-// numel * size, or nothing if the shape is negative or overflows. The order of the products is the
-// reference library's, so that [0, huge, huge] passes and [huge, huge, 0] does not.
-std::optional<std::uint64_t> TensorBytes(const std::vector<std::int64_t>& shape, DType dtype);
-
-// A string out of a file, fit to be shown: quoted, short, and without control characters.
-std::string QuoteForError(std::string_view text);
+                                  const TensorMetadata& metadata);
 
 }  // namespace cpl

@@ -168,19 +168,22 @@ TEST_F(SafetensorsTest, SmallFilesMayChangeAfterwards) {
 }
 
 TEST_F(SafetensorsTest, LargeFilesAreMapped) {
+  const std::string size = std::to_string(MappedFile::kMapFrom);
   const std::string header =
-      R"({"t":{"dtype":"U8","shape":[67108864],"data_offsets":[0,67108864]}})";
+      R"({"t":{"dtype":"U8","shape":[)" + size + R"(],"data_offsets":[0,)" + size + "]}}";
   WriteAll(Path("m"), Prefix(header.size()) + header);
-  fs::resize_file(Path("m"), 8 + header.size() + SafetensorsFile::kMapFrom);  // Sparse.
+  const std::size_t whole = 8 + header.size() + MappedFile::kMapFrom;
+  fs::resize_file(Path("m"), whole);  // Sparse.
   const int fd = ::open(Path("m").c_str(), O_WRONLY);
   ASSERT_GE(fd, 0);
-  ASSERT_EQ(::pwrite(fd, "!", 1, static_cast<off_t>(7 + header.size() + 67108864)), 1);
+  ASSERT_EQ(::pwrite(fd, "!", 1, static_cast<off_t>(whole - 1)), 1);
   ::close(fd);
   const SafetensorsFile file = SafetensorsFile::Open(Path("m"));
+  EXPECT_NE(ReadAll("/proc/self/maps").find(Path("m")), std::string::npos);
   fs::remove(Path("m"));
   const TensorView* tensor = file.Find("t");
   ASSERT_NE(tensor, nullptr);
-  ASSERT_EQ(tensor->data.size(), 67108864u);
+  ASSERT_EQ(tensor->data.size(), MappedFile::kMapFrom);
   EXPECT_EQ(tensor->data.front(), std::byte{0});
   EXPECT_EQ(tensor->data.back(), std::byte{'!'});
 }
@@ -193,6 +196,7 @@ TEST_F(SafetensorsTest, AcceptsWhatTheReferenceAccepts) {
   } cases[] = {
       {"{}", 0, 0},
       {"{}   ", 0, 0},
+      {"{}\r \t\n", 0, 0},
       {R"({"__metadata__":{}})", 0, 0},
       {R"( {"__metadata__":{"a":"b"},"t":{"shape":[2],"data_offsets":[0,2],"dtype":"I8"}})" + 1, 2,
        1},
