@@ -60,7 +60,7 @@ const char* Doing(Stage stage) {
     case Stage::kModel:
       return "while loading the model";
     case Stage::kFrame:
-      return "while restoring a frame";
+      return "while working on a frame";
     case Stage::kSettings:
       break;
   }
@@ -75,29 +75,23 @@ void Post(GstElement* element, GstMessageType type, GstCode code, const char* te
 
 }  // namespace
 
-void PostCurrentException(GstElement* element, Stage stage) noexcept {
+void PostCurrentException(GstElement* element, Stage stage, GstMessageType type) noexcept {
   try {
     throw;
   } catch (const RuntimeError& error) {
-    Post(element, GST_MESSAGE_ERROR, CodeFor(error.code(), stage), error.what(),
-         error.debug().c_str());
+    Post(element, type, CodeFor(error.code(), stage), error.what(), error.debug().c_str());
   } catch (const Error& error) {
-    Post(element, GST_MESSAGE_ERROR, CodeFor(error.code(), stage), error.what(), Doing(stage));
+    Post(element, type, CodeFor(error.code(), stage), error.what(), Doing(stage));
   } catch (const std::bad_alloc&) {
-    Post(element, GST_MESSAGE_ERROR, CodeFor(ErrorCode::kOutOfMemory, stage),
-         "There is not enough memory.", Doing(stage));
+    Post(element, type, CodeFor(ErrorCode::kOutOfMemory, stage), "There is not enough memory.",
+         Doing(stage));
   } catch (const std::exception& error) {
-    Post(element, GST_MESSAGE_ERROR, CodeFor(ErrorCode::kInternal, stage),
+    Post(element, type, CodeFor(ErrorCode::kInternal, stage),
          "The restoration runtime failed unexpectedly.", error.what());
   } catch (...) {
-    Post(element, GST_MESSAGE_ERROR, CodeFor(ErrorCode::kInternal, stage),
+    Post(element, type, CodeFor(ErrorCode::kInternal, stage),
          "The restoration runtime failed unexpectedly.", Doing(stage));
   }
-}
-
-void PostSettingsWarning(GstElement* element, const std::string& text) {
-  Post(element, GST_MESSAGE_WARNING, CodeFor(ErrorCode::kInvalidArgument, Stage::kSettings),
-       text.c_str(), nullptr);
 }
 
 }  // namespace cpl

@@ -5,7 +5,6 @@
 
 #include <gst/gst.h>
 
-#include <string>
 #include <utility>
 
 namespace cpl {
@@ -18,11 +17,10 @@ enum class Stage {
   kSettings,  // anything else:        LIBRARY/SETTINGS
 };
 
-// Call inside a catch block: posts the exception in flight as an element error. Never throws.
-void PostCurrentException(GstElement* element, Stage stage) noexcept;
-
-// Posts a warning (LIBRARY/SETTINGS) for something that the user asked for and did not get.
-void PostSettingsWarning(GstElement* element, const std::string& text);
+// Call inside a catch block: posts the exception in flight as an element error, or as a warning
+// where the element goes on. Never throws.
+void PostCurrentException(GstElement* element, Stage stage,
+                          GstMessageType type = GST_MESSAGE_ERROR) noexcept;
 
 // Runs the body of a virtual function: whatever it throws is posted on the bus, and `failed` is
 // what the caller gets then.

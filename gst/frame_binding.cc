@@ -31,6 +31,18 @@ std::optional<PixelFormat> FormatFrom(GstVideoFormat format) {
       return PixelFormat::kRGBx;
     case GST_VIDEO_FORMAT_BGRx:
       return PixelFormat::kBGRx;
+    case GST_VIDEO_FORMAT_P010_10LE:
+      return PixelFormat::kP010;
+    case GST_VIDEO_FORMAT_I420_10LE:
+      return PixelFormat::kI420_10;
+    case GST_VIDEO_FORMAT_NV21:
+      return PixelFormat::kNV21;
+    case GST_VIDEO_FORMAT_Y42B:
+      return PixelFormat::kY42B;
+    case GST_VIDEO_FORMAT_Y444:
+      return PixelFormat::kY444;
+    case GST_VIDEO_FORMAT_GRAY8:
+      return PixelFormat::kGRAY8;
     default:
       return std::nullopt;
   }
@@ -68,27 +80,9 @@ struct PlaneShape {
   std::ptrdiff_t row_bytes = 0;
 };
 
-int PlaneCount(PixelFormat format) {
-  if (format == PixelFormat::kNV12) return 2;
-  return format == PixelFormat::kI420 ? 3 : 1;
-}
-
 PlaneShape ShapeOf(const FrameView& view, int plane) {
-  const int chroma_rows = (view.height + 1) / 2;
-  const std::ptrdiff_t chroma_columns = (view.width + 1) / 2;
-  switch (view.format) {
-    case PixelFormat::kNV12:
-      if (plane == 1) return {chroma_rows, 2 * chroma_columns};
-      return {view.height, view.width};
-    case PixelFormat::kI420:
-      if (plane > 0) return {chroma_rows, chroma_columns};
-      return {view.height, view.width};
-    case PixelFormat::kRGB:
-    case PixelFormat::kBGR:
-      return {view.height, std::ptrdiff_t{3} * view.width};
-    default:
-      return {view.height, std::ptrdiff_t{4} * view.width};
-  }
+  const FormatInfo info = FormatInfoOf(view.format);
+  return {PlaneRows(info, plane, view.height), PlaneRowBytes(info, plane, view.width)};
 }
 
 // gst_video_meta_map looks for a plane's first byte only; a wrong stride or offset would let a
@@ -187,10 +181,10 @@ std::string MappedFrame::Map(GstBuffer* buffer, const FrameLayout& layout, GstMa
   view_.range = layout.range;
   view_.width = layout.info.width;
   view_.height = layout.info.height;
-  for (int i = 0; i < PlaneCount(layout.format); ++i) {
-    // Planes of I420 and YV12 are taken by component, which puts U before V in both.
-    const int plane =
-        layout.format == PixelFormat::kI420 ? GST_VIDEO_FRAME_COMP_PLANE(&frame_, i) : i;
+  const int planes = FormatInfoOf(layout.format).planes;
+  for (int i = 0; i < planes; ++i) {
+    // Three planes are taken by component, which puts U before V in YV12 too.
+    const int plane = planes == 3 ? GST_VIDEO_FRAME_COMP_PLANE(&frame_, i) : i;
     view_.plane[i] = static_cast<std::uint8_t*>(GST_VIDEO_FRAME_PLANE_DATA(&frame_, plane));
     view_.stride[i] = GST_VIDEO_FRAME_PLANE_STRIDE(&frame_, plane);
     const GstMapInfo& map = frame_.map[meta ? plane : 0];
@@ -210,7 +204,7 @@ void MappedFrame::Unmap() noexcept {
 }
 
 void CopyPixels(const FrameView& from, const FrameView& to) {
-  for (int i = 0; i < PlaneCount(from.format); ++i) {
+  for (int i = 0; i < FormatInfoOf(from.format).planes; ++i) {
     const PlaneShape shape = ShapeOf(from, i);
     for (int row = 0; row < shape.rows; ++row) {
       std::memcpy(to.plane[i] + row * to.stride[i], from.plane[i] + row * from.stride[i],

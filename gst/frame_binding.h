@@ -12,7 +12,9 @@
 namespace cpl {
 
 // Caps of both pads, without memory features.
-#define CPL_VIDEO_FORMATS "{ NV12, I420, YV12, RGB, BGR, RGBA, BGRA, RGBx, BGRx }"
+#define CPL_VIDEO_FORMATS                            \
+  "{ NV12, I420, YV12, RGB, BGR, RGBA, BGRA, RGBx, " \
+  "BGRx, P010_10LE, I420_10LE, NV21, Y42B, Y444, GRAY8 }"
 
 // What caps say about the frames that follow. A matrix or range that they leave open is what
 // GStreamer assumes for the format and size.

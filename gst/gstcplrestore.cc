@@ -13,8 +13,15 @@
  * unchanged (put `deinterlace` in front), and so do buffers that do not hold a frame of their caps,
  * with a warning. Caps may leave out the framerate.
  *
+ * Frames that come too late for the sink pass untouched, and are dropped only with qos=true. On a
+ * machine that is too slow, #GstCplRestore:max-latency bounds the time that frames take. What the
+ * element sees and does is told in element messages, in #GstCplRestore:stats and, on demand, with
+ * every frame. Elements of one process share the weights of their models and take turns on the
+ * CPUs.
+ *
  * The element opens the restoration runtime, with LibTorch, when it goes to READY, and loads the
- * model when it goes to PAUSED. The environment variable CPL_RUNTIME names another runtime.
+ * model when it goes to PAUSED; another one may be set while playing. The environment variable
+ * CPL_RUNTIME names another runtime.
  *
  * ## Example launch lines
  * |[
@@ -31,6 +38,11 @@
  * gst-launch-1.0 v4l2src ! videoconvert ! cplrestore model=live-hq bypass=off ! \
  *     videoconvert ! autovideosink
  * ]| Uses the larger model, on clear frames too.
+ * |[
+ * gst-launch-1.0 v4l2src ! videoconvert ! cplrestore preset=night compare=split \
+ *     roi="0,92%,100%,8%" max-latency=33000000 ! videoconvert ! autovideosink
+ * ]| Shows before and after of a dark scene, leaves the clock at the bottom of the picture alone,
+ * and passes frames on where restoring one takes longer than 33 ms.
  *
  * Since: 0.1
  */
@@ -39,50 +51,28 @@
 
 #include <gst/video/video.h>
 
-#include <atomic>
 #include <memory>
 #include <mutex>
 #include <string>
 
+#include "cpl/error.h"
 #include "gst/allocation.h"
 #include "gst/debug.h"
 #include "gst/element_error.h"
-#include "gst/latency.h"
 #include "gst/properties.h"
 #include "gst/refused_caps.h"
-#include "gst/restore_stream.h"
-#include "gst/runtime_loader.h"
-#include "gst/stats.h"
+#include "gst/restore_private.h"
 
 using cpl::Guarded;
 using cpl::Stage;
 
-struct GstCplRestorePrivate {
-  // Guards what properties read and write from any thread.
-  std::mutex lock;
-  cpl::Settings settings;
-  cpl::Stats stats;
-  cpl::ModelInfo model;  // of the loaded model; has no prompts while there is none
-
-  cpl::LatencyEstimate latency;
-  std::atomic<bool> live{false};
-
-  // From NULL->READY on; never closed.
-  const cpl::Runtime* runtime = nullptr;
-
-  // Between start and stop, for the streaming thread.
-  std::unique_ptr<cpl::RestoreStream> stream;
-  bool warned_damaged = false;
-};
-
-struct _GstCplRestore {
-  GstBaseTransform parent;
-  GstCplRestorePrivate* priv;
-};
-
 G_DEFINE_TYPE_WITH_CODE(GstCplRestore, gst_cpl_restore, GST_TYPE_BASE_TRANSFORM,
                         G_IMPLEMENT_INTERFACE(GST_TYPE_PRESET, nullptr))
 GST_ELEMENT_REGISTER_DEFINE(cplrestore, "cplrestore", GST_RANK_NONE, GST_TYPE_CPL_RESTORE)
+
+GstBaseTransformClass* cpl::RestoreParentClass() {
+  return GST_BASE_TRANSFORM_CLASS(gst_cpl_restore_parent_class);
+}
 
 namespace {
 
@@ -98,62 +88,86 @@ GstStaticPadTemplate src_template =
 
 GstCplRestorePrivate* PrivateOf(gpointer self) { return GST_CPL_RESTORE(self)->priv; }
 
-GstBaseTransformClass* ParentClass() {
-  return GST_BASE_TRANSFORM_CLASS(gst_cpl_restore_parent_class);
-}
+GstBaseTransformClass* ParentClass() { return cpl::RestoreParentClass(); }
 
 void Finalize(GObject* object) {
   delete PrivateOf(object);
   G_OBJECT_CLASS(gst_cpl_restore_parent_class)->finalize(object);
 }
 
-// Empty when the setting was taken, else why not.
-std::string ApplySetting(GstCplRestorePrivate* priv, guint id, const GValue* value) {
-  const std::lock_guard lock(priv->lock);
-  cpl::Settings settings = priv->settings;
-  if (!cpl::WriteSetting(&settings, id, value)) return "This property cannot be set.";
-  if (id == cpl::kPropDegradation && !priv->model.prompts.empty()) {
-    try {
-      settings.prompt = cpl::PromptByName(priv->model, settings.degradation);
-    } catch (const cpl::Error& error) {
-      return error.what();
+// Settings that writing another one changes.
+const char* const kPartsOfPreset[] = {"strength", "degradation", "bypass", "bypass-threshold",
+                                      "bypass-hysteresis"};
+
+// Throws Error when the value cannot be taken; nothing has changed then.
+void ApplySetting(GObject* object, guint id, const GValue* value) {
+  auto* priv = PrivateOf(object);
+  std::string other_model;
+  {
+    const std::lock_guard lock(priv->lock);
+    cpl::Settings settings = priv->settings;
+    if (!cpl::WriteSetting(&settings, id, value)) {
+      throw cpl::Error(cpl::ErrorCode::kInvalidArgument, "This property cannot be set.");
     }
+    const bool runs = !priv->model.prompts.empty();
+    if (runs && settings.degradation != priv->settings.degradation) {
+      settings.prompt = cpl::PromptByName(priv->model, settings.degradation);
+    }
+    if (runs && id == cpl::kPropModel) other_model = settings.model;
+    priv->settings = std::move(settings);
   }
-  priv->settings = std::move(settings);
-  return {};
+  if (!other_model.empty()) cpl::RequestModel(GST_ELEMENT(object), other_model);
 }
 
 void SetProperty(GObject* object, guint id, const GValue* value, GParamSpec* pspec) {
-  Guarded(GST_ELEMENT(object), Stage::kSettings, FALSE, [&] {
-    const std::string refused = ApplySetting(PrivateOf(object), id, value);
-    if (refused.empty()) {
-      GST_DEBUG_OBJECT(object, "%s changed", pspec->name);
-    } else {
-      cpl::PostSettingsWarning(GST_ELEMENT(object), refused);
-    }
-    return TRUE;
-  });
+  try {
+    ApplySetting(object, id, value);
+    GST_DEBUG_OBJECT(object, "%s changed", pspec->name);
+    if (id != cpl::kPropPreset) return;
+    for (const char* part : kPartsOfPreset) g_object_notify(object, part);
+  } catch (...) {
+    cpl::PostCurrentException(GST_ELEMENT(object), Stage::kSettings, GST_MESSAGE_WARNING);
+  }
 }
 
 void GetProperty(GObject* object, guint id, GValue* value, GParamSpec* pspec) {
   auto* priv = PrivateOf(object);
   const std::lock_guard lock(priv->lock);
   if (id == cpl::kPropStats) {
-    g_value_take_boxed(value, priv->stats.ToStructure(priv->latency.reported()));
+    priv->stats.last.latency = priv->latency.reported();
+    g_value_take_boxed(value, priv->stats.ToStructure());
   } else if (!cpl::ReadSetting(priv->settings, id, value)) {
     G_OBJECT_WARN_INVALID_PROPERTY_ID(object, id, pspec);
   }
 }
 
+void LogFromRuntime(cpl::LogLevel level, const char* text) {
+  GST_CAT_LEVEL_LOG(cpl_runtime_debug,
+                    level == cpl::LogLevel::kWarning ? GST_LEVEL_WARNING : GST_LEVEL_INFO, nullptr,
+                    "%s", text);
+}
+
+void CheckDevice(GstCplRestorePrivate* priv) {
+  const std::lock_guard lock(priv->lock);
+  if (priv->settings.device != cpl::Device::kCuda) return;
+  throw cpl::Error(cpl::ErrorCode::kUnsupported,
+                   "This build of cplrestore cannot use a GPU: set device to cpu or auto.");
+}
+
 GstStateChangeReturn ChangeState(GstElement* element, GstStateChange change) {
   if (change == GST_STATE_CHANGE_NULL_TO_READY) {
+    auto* priv = PrivateOf(element);
     const bool opened = Guarded(element, Stage::kRuntime, false, [&] {
-      auto* priv = PrivateOf(element);
       priv->runtime = &cpl::OpenRuntime();
+      priv->runtime->set_log(&LogFromRuntime);
       GST_INFO_OBJECT(element, "runtime %s, %s", priv->runtime->name, priv->runtime->version);
       return true;
     });
-    if (!opened) return GST_STATE_CHANGE_FAILURE;
+    const bool usable = opened && Guarded(element, Stage::kModel, false, [&] {
+                          CheckDevice(priv);
+                          return true;
+                        });
+    if (!usable) return GST_STATE_CHANGE_FAILURE;
   }
   return GST_ELEMENT_CLASS(gst_cpl_restore_parent_class)->change_state(element, change);
 }
@@ -161,27 +175,14 @@ GstStateChangeReturn ChangeState(GstElement* element, GstStateChange change) {
 gboolean Start(GstBaseTransform* trans) {
   return Guarded(GST_ELEMENT(trans), Stage::kModel, FALSE, [&] {
     auto* priv = PrivateOf(trans);
-    std::string name;
-    cpl::ModelOptions options;
-    {
-      const std::lock_guard lock(priv->lock);
-      name = priv->settings.model;
-      options.precision = priv->settings.precision;
-      options.threads = static_cast<int>(priv->settings.threads);
-    }
-    auto model = priv->runtime->load_model(name, options);
-    auto stream = std::make_unique<cpl::RestoreStream>(model);
-    GST_INFO_OBJECT(trans, "model %s: %s, %s", model->info().path.c_str(),
-                    model->info().architecture.c_str(),
-                    model->precision() == cpl::Precision::kBf16 ? "bf16" : "fp32");
-
-    const std::lock_guard lock(priv->lock);
-    priv->settings.prompt = cpl::PromptByName(model->info(), priv->settings.degradation);
-    priv->model = model->info();
-    priv->stats = {};
+    CheckDevice(priv);  // it may have been set since
     priv->latency.Clear();
+    priv->limit.Restart();
+    priv->announcer.Restart();
+    priv->earliest = GST_CLOCK_TIME_NONE;
     priv->warned_damaged = false;
-    priv->stream = std::move(stream);
+    priv->warned_slow = false;
+    cpl::StartModel(GST_ELEMENT(trans));
     return TRUE;
   });
 }
@@ -189,6 +190,7 @@ gboolean Start(GstBaseTransform* trans) {
 gboolean Stop(GstBaseTransform* trans) {
   return Guarded(GST_ELEMENT(trans), Stage::kModel, FALSE, [&] {
     auto* priv = PrivateOf(trans);
+    priv->swap.Cancel();
     priv->stream.reset();
     const std::lock_guard lock(priv->lock);
     priv->model = {};
@@ -205,6 +207,7 @@ gboolean SetCaps(GstBaseTransform* trans, GstCaps* in_caps, GstCaps* out_caps) {
     if (!priv->stream->SetLayout(layout)) return TRUE;
     GST_DEBUG_OBJECT(trans, "caps %" GST_PTR_FORMAT, in_caps);
     priv->latency.Restart();
+    priv->limit.Restart();
     const auto mode = GST_VIDEO_INFO_INTERLACE_MODE(&layout.info);
     if (mode != GST_VIDEO_INTERLACE_MODE_PROGRESSIVE && mode != GST_VIDEO_INTERLACE_MODE_MIXED) {
       GST_ELEMENT_WARNING(trans, STREAM, FORMAT,
@@ -276,8 +279,20 @@ bool BreaksWithThePast(GstBaseTransform* trans, GstEvent* event) {
   }
 }
 
+gboolean SrcEvent(GstBaseTransform* trans, GstEvent* event) {
+  if (GST_EVENT_TYPE(event) == GST_EVENT_QOS) {
+    GstClockTimeDiff diff = 0;
+    GstClockTime time = GST_CLOCK_TIME_NONE;
+    gst_event_parse_qos(event, nullptr, nullptr, &diff, &time);
+    const bool usable = GST_CLOCK_TIME_IS_VALID(time) && (diff >= 0 || GstClockTime(-diff) < time);
+    PrivateOf(trans)->earliest = usable ? time + diff : GST_CLOCK_TIME_NONE;
+  }
+  return ParentClass()->src_event(trans, event);
+}
+
 gboolean SinkEvent(GstBaseTransform* trans, GstEvent* event) {
   auto* priv = PrivateOf(trans);
+  if (GST_EVENT_TYPE(event) == GST_EVENT_FLUSH_STOP) priv->earliest = GST_CLOCK_TIME_NONE;
   if (priv->stream && BreaksWithThePast(trans, event)) {
     Guarded(GST_ELEMENT(trans), Stage::kFrame, FALSE, [&] {
       GST_DEBUG_OBJECT(trans, "%s: starting anew", GST_EVENT_TYPE_NAME(event));
@@ -292,57 +307,6 @@ void BeforeTransform(GstBaseTransform* trans, GstBuffer* buffer) {
   const GstClockTime time =
       gst_segment_to_stream_time(&trans->segment, GST_FORMAT_TIME, GST_BUFFER_TIMESTAMP(buffer));
   if (GST_CLOCK_TIME_IS_VALID(time)) gst_object_sync_values(GST_OBJECT(trans), time);
-}
-
-// Once on the bus is enough for a person; a broken source may send thousands.
-void WarnOfDamage(GstBaseTransform* trans, const std::string& damage) {
-  auto* priv = PrivateOf(trans);
-  GST_DEBUG_OBJECT(trans, "passing a bad buffer on: %s", damage.c_str());
-  if (priv->warned_damaged) return;
-  priv->warned_damaged = true;
-  GST_ELEMENT_WARNING(trans, STREAM, WRONG_TYPE,
-                      ("A buffer that does not hold a frame of its caps passes unchanged."),
-                      ("%s; further ones are in the debug log only", damage.c_str()));
-}
-
-GstFlowReturn PrepareOutputBuffer(GstBaseTransform* trans, GstBuffer* in, GstBuffer** out) {
-  auto* priv = PrivateOf(trans);
-  if (!priv->stream) return GST_FLOW_FLUSHING;
-  return Guarded(GST_ELEMENT(trans), Stage::kFrame, GST_FLOW_ERROR, [&] {
-    cpl::RestoreParams params;
-    {
-      const std::lock_guard lock(priv->lock);
-      params = priv->settings.FrameParams();
-    }
-    if (GST_BUFFER_IS_DISCONT(in)) priv->stream->Reset();
-    std::string damage;
-    if (priv->stream->Begin(in, params, &damage) == cpl::FrameFate::kPass) {
-      if (!damage.empty()) WarnOfDamage(trans, damage);
-      *out = in;
-      return GST_FLOW_OK;
-    }
-    const GstFlowReturn got = ParentClass()->prepare_output_buffer(trans, in, out);
-    if (got != GST_FLOW_OK) priv->stream->Drop();
-    return got;
-  });
-}
-
-GstFlowReturn Transform(GstBaseTransform* trans, GstBuffer* in, GstBuffer* out) {
-  return Guarded(GST_ELEMENT(trans), Stage::kFrame, GST_FLOW_ERROR, [&] {
-    auto* priv = PrivateOf(trans);
-    const cpl::FrameResult result = priv->stream->Finish(out);
-    {
-      const std::lock_guard lock(priv->lock);
-      priv->stats.Add(result, priv->model.prompts);
-    }
-    if (result.fate == cpl::FrameFate::kRestore &&
-        priv->latency.Add(static_cast<std::uint64_t>(result.spent.count())) && priv->live) {
-      GST_INFO_OBJECT(trans, "latency is now %" GST_TIME_FORMAT,
-                      GST_TIME_ARGS(priv->latency.reported()));
-      gst_element_post_message(GST_ELEMENT(trans), gst_message_new_latency(GST_OBJECT(trans)));
-    }
-    return GST_FLOW_OK;
-  });
 }
 
 // Neither geometry nor colours nor orientation change, so that metas about them stay true.
@@ -367,6 +331,7 @@ static void gst_cpl_restore_class_init(GstCplRestoreClass* klass) {
   object_class->set_property = SetProperty;
   object_class->get_property = GetProperty;
   cpl::InstallProperties(object_class);
+  cpl::RegisterFrameMeta();
 
   gst_element_class_set_static_metadata(element_class, "Video restoration", "Filter/Effect/Video",
                                         "Removes rain, snow, haze and noise from live video with "
@@ -386,15 +351,15 @@ static void gst_cpl_restore_class_init(GstCplRestoreClass* klass) {
   trans_class->propose_allocation = GST_DEBUG_FUNCPTR(ProposeAllocation);
   trans_class->decide_allocation = GST_DEBUG_FUNCPTR(DecideAllocation);
   trans_class->query = GST_DEBUG_FUNCPTR(Query);
+  trans_class->src_event = GST_DEBUG_FUNCPTR(SrcEvent);
   trans_class->sink_event = GST_DEBUG_FUNCPTR(SinkEvent);
   trans_class->before_transform = GST_DEBUG_FUNCPTR(BeforeTransform);
-  trans_class->prepare_output_buffer = GST_DEBUG_FUNCPTR(PrepareOutputBuffer);
-  trans_class->transform = GST_DEBUG_FUNCPTR(Transform);
+  trans_class->prepare_output_buffer = GST_DEBUG_FUNCPTR(cpl::RestorePrepareOutputBuffer);
+  trans_class->transform = GST_DEBUG_FUNCPTR(cpl::RestoreTransform);
   trans_class->transform_meta = GST_DEBUG_FUNCPTR(TransformMeta);
 }
 
 static void gst_cpl_restore_init(GstCplRestore* self) {
   self->priv = new GstCplRestorePrivate();
-  gst_base_transform_set_qos_enabled(GST_BASE_TRANSFORM(self), TRUE);
   cpl::ExplainRefusedCaps(GST_ELEMENT(self), GST_BASE_TRANSFORM_SINK_PAD(self));
 }

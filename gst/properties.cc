@@ -2,64 +2,40 @@
 
 #include "gst/properties.h"
 
-GType gst_cpl_restore_precision_get_type(void) {
-  static const GEnumValue kValues[] = {
-      {static_cast<gint>(cpl::Precision::kAuto), "bf16 where the CPU multiplies it, else fp32",
-       "auto"},
-      {static_cast<gint>(cpl::Precision::kFp32), "32-bit floating point", "fp32"},
-      {static_cast<gint>(cpl::Precision::kBf16), "bfloat16", "bf16"},
-      {0, nullptr, nullptr},
-  };
-  static const GType type = g_enum_register_static("GstCplRestorePrecision", kValues);
-  return type;
-}
-
-GType gst_cpl_restore_bypass_get_type(void) {
-  static const GEnumValue kValues[] = {
-      {static_cast<gint>(cpl::BypassMode::kAuto), "Pass frames on that the model finds clear",
-       "auto"},
-      {static_cast<gint>(cpl::BypassMode::kOff), "Restore every frame", "off"},
-      {0, nullptr, nullptr},
-  };
-  static const GType type = g_enum_register_static("GstCplRestoreBypass", kValues);
-  return type;
-}
-
-GType gst_cpl_restore_temporal_get_type(void) {
-  static const GEnumValue kValues[] = {
-      {static_cast<gint>(cpl::TemporalMode::kOff), "Restore every frame on its own", "off"},
-      {static_cast<gint>(cpl::TemporalMode::kOn), "Use what earlier frames showed", "on"},
-      {0, nullptr, nullptr},
-  };
-  static const GType type = g_enum_register_static("GstCplRestoreTemporal", kValues);
-  return type;
-}
+#include "gst/enums.h"
 
 namespace cpl {
 namespace {
 
 constexpr guint kMaxThreads = 1024;
+constexpr guint kMaxInterval = 10000;
+constexpr guint64 kMostLatency = 60 * GST_SECOND;
 
 constexpr GParamFlags Flags(int more) {
   return static_cast<GParamFlags>(G_PARAM_READWRITE | G_PARAM_STATIC_STRINGS | more);
 }
 
-void SetString(std::string* to, const GValue* value, const char* when_empty) {
-  const gchar* text = g_value_get_string(value);
-  *to = text && *text ? text : when_empty;
+constexpr GParamFlags kInReady = Flags(GST_PARAM_MUTABLE_READY);
+constexpr GParamFlags kInPlaying = Flags(GST_PARAM_MUTABLE_PLAYING);
+constexpr GParamFlags kControllable = Flags(GST_PARAM_MUTABLE_PLAYING | GST_PARAM_CONTROLLABLE);
+
+template <typename Enum>
+constexpr gint Int(Enum value) {
+  return static_cast<gint>(value);
 }
 
-}  // namespace
-
-void InstallProperties(GObjectClass* object_class) {
-  const Settings defaults;
-
+// What runs, and on what.
+void InstallModelProperties(GObjectClass* object_class, const Settings& defaults) {
   /**
    * GstCplRestore:model:
    *
-   * The model: the path of a .safetensors file, or the name of one that is installed (`live`,
-   * `live-hq`, ...). A name is looked for in the folders of the environment variable
-   * CPL_MODEL_PATH and where cplrestore is installed. It is loaded when the element goes to PAUSED.
+   * The model: the path of a .safetensors file, or the name of one that is installed (`live`, ...).
+   * A name is looked for in the folders of the environment variable CPL_MODEL_PATH and where
+   * cplrestore is installed. It is loaded when the element goes to PAUSED; one that is set later is
+   * loaded in the background and takes over between two frames. If it cannot be loaded, there is a
+   * warning, the old one goes on and the property is what it was. Setting the same name again loads
+   * the file anew if it has changed. Elements of one process that name the same file and precision
+   * share its memory.
    *
    * Since: 0.1
    */
@@ -67,13 +43,84 @@ void InstallProperties(GObjectClass* object_class) {
       object_class, kPropModel,
       g_param_spec_string("model", "Model",
                           "Model to restore with: the path of a file, or the name of an installed "
-                          "model",
-                          kDefaultModel, Flags(GST_PARAM_MUTABLE_READY)));
+                          "model; may be changed while playing",
+                          kDefaultModel, kInPlaying));
+
+  /**
+   * GstCplRestore:device:
+   *
+   * What the network runs on. This version knows the CPU only: `cuda` is an error that says so when
+   * the element goes to READY.
+   *
+   * Since: 0.2
+   */
+  g_object_class_install_property(
+      object_class, kPropDevice,
+      g_param_spec_enum("device", "Device", "What the network runs on", GST_TYPE_CPL_RESTORE_DEVICE,
+                        Int(defaults.device), kInReady));
+
+  /**
+   * GstCplRestore:cuda-device-id:
+   *
+   * Which GPU device=cuda means.
+   *
+   * Since: 0.2
+   */
+  g_object_class_install_property(
+      object_class, kPropCudaDeviceId,
+      g_param_spec_int("cuda-device-id", "CUDA device ID",
+                       "Number of the GPU that device=cuda uses (-1 = choose one)", -1, G_MAXINT,
+                       defaults.cuda_device_id, kInReady));
+
+  /**
+   * GstCplRestore:precision:
+   *
+   * The arithmetic of the network.
+   *
+   * Since: 0.1
+   */
+  g_object_class_install_property(
+      object_class, kPropPrecision,
+      g_param_spec_enum(
+          "precision", "Precision",
+          "Arithmetic of the network: fp32 is exact, bf16 faster on CPUs that have it",
+          GST_TYPE_CPL_RESTORE_PRECISION, Int(defaults.precision), kInReady));
+
+  /**
+   * GstCplRestore:threads:
+   *
+   * How many CPU threads work on one frame. Frames of all elements in the process queue for the
+   * CPUs, and run side by side only as far as their threads fit on them.
+   *
+   * Since: 0.1
+   */
+  g_object_class_install_property(
+      object_class, kPropThreads,
+      g_param_spec_uint("threads", "Threads",
+                        "CPU threads that work on a frame (0 = as many as the process may use)", 0,
+                        kMaxThreads, defaults.threads, kInReady));
+}
+
+// What is done to the picture.
+void InstallPictureProperties(GObjectClass* object_class, const Settings& defaults) {
+  /**
+   * GstCplRestore:preset:
+   *
+   * Sets strength, degradation, bypass, bypass-threshold and bypass-hysteresis together; what is
+   * set after it counts. Reads as `custom` when these make up none of the presets.
+   *
+   * Since: 0.2
+   */
+  g_object_class_install_property(
+      object_class, kPropPreset,
+      g_param_spec_enum("preset", "Preset",
+                        "Sets strength, degradation and bypass together to values for a purpose",
+                        GST_TYPE_CPL_RESTORE_PRESET, Int(PresetOf(defaults)), kInPlaying));
 
   /**
    * GstCplRestore:degradation:
    *
-   * What to remove. With `auto` the model looks at every frame and chooses; a name (with the
+   * What to remove. With `auto` the model looks at the frames and chooses; a name (with the
    * shipped models: noise, rain, snow or haze) holds it to that. A name that the model does not
    * know is an error when the element starts, and a warning that lists the known names while it
    * runs (the old value stays in force then).
@@ -83,9 +130,9 @@ void InstallProperties(GObjectClass* object_class) {
   g_object_class_install_property(
       object_class, kPropDegradation,
       g_param_spec_string("degradation", "Degradation",
-                          "What to remove: auto (the model decides for each frame), or a name that "
-                          "the model knows, such as rain, snow, haze or noise",
-                          kAutoDegradation, Flags(GST_PARAM_MUTABLE_PLAYING)));
+                          "What to remove: auto (the model decides), or a name that the model "
+                          "knows, such as rain, snow, haze or noise",
+                          kAutoDegradation, kInPlaying));
 
   /**
    * GstCplRestore:strength:
@@ -100,52 +147,53 @@ void InstallProperties(GObjectClass* object_class) {
       g_param_spec_double("strength", "Strength",
                           "How much of the restoration to apply: 0 leaves the video as it is, 1 "
                           "restores fully",
-                          0.0, 1.0, defaults.strength,
-                          Flags(GST_PARAM_MUTABLE_PLAYING | GST_PARAM_CONTROLLABLE)));
-
-  /**
-   * GstCplRestore:precision:
-   *
-   * The arithmetic of the network.
-   *
-   * Since: 0.1
-   */
-  g_object_class_install_property(
-      object_class, kPropPrecision,
-      g_param_spec_enum(
-          "precision", "Precision",
-          "Arithmetic of the network: fp32 is exact, bf16 faster on CPUs that have it",
-          GST_TYPE_CPL_RESTORE_PRECISION, static_cast<gint>(defaults.precision),
-          Flags(GST_PARAM_MUTABLE_READY)));
-
-  /**
-   * GstCplRestore:threads:
-   *
-   * How many CPU threads work on one frame.
-   *
-   * Since: 0.1
-   */
-  g_object_class_install_property(
-      object_class, kPropThreads,
-      g_param_spec_uint("threads", "Threads",
-                        "CPU threads that work on a frame (0 = as many as the process may use)", 0,
-                        kMaxThreads, defaults.threads, Flags(GST_PARAM_MUTABLE_READY)));
+                          0.0, 1.0, defaults.strength, kControllable));
 
   /**
    * GstCplRestore:bypass:
    *
    * With `auto`, a frame in which the model sees nothing to remove is passed on as the same buffer,
    * bit for bit and at next to no cost. It takes #GstCplRestore:degradation `auto` and a model that
-   * has learnt what a clear frame is; otherwise every frame is restored.
+   * has learnt what a clear frame is; otherwise every frame is restored. With `on` every frame is
+   * passed on and the model does not even look.
    *
    * Since: 0.1
    */
   g_object_class_install_property(
       object_class, kPropBypass,
       g_param_spec_enum("bypass", "Bypass",
-                        "Whether clear frames are passed on untouched (takes degradation=auto)",
-                        GST_TYPE_CPL_RESTORE_BYPASS, static_cast<gint>(defaults.bypass),
-                        Flags(GST_PARAM_MUTABLE_PLAYING)));
+                        "Whether frames are passed on untouched: clear ones (takes "
+                        "degradation=auto), none, or all",
+                        GST_TYPE_CPL_RESTORE_BYPASS, Int(defaults.bypass), kInPlaying));
+
+  /**
+   * GstCplRestore:bypass-threshold:
+   *
+   * How sure the model must be that frames are clear before they are passed on. Lower passes more.
+   *
+   * Since: 0.2
+   */
+  g_object_class_install_property(
+      object_class, kPropBypassThreshold,
+      g_param_spec_double("bypass-threshold", "Bypass threshold",
+                          "How sure the model must be that frames are clear before bypass=auto "
+                          "passes them on",
+                          0.0, 1.0, defaults.bypass_threshold, kInPlaying));
+
+  /**
+   * GstCplRestore:bypass-hysteresis:
+   *
+   * How far that certainty must fall below the threshold before frames are restored again, so that
+   * light weather does not switch the restoration on and off.
+   *
+   * Since: 0.2
+   */
+  g_object_class_install_property(
+      object_class, kPropBypassHysteresis,
+      g_param_spec_double("bypass-hysteresis", "Bypass hysteresis",
+                          "How far that certainty must fall below the threshold before frames are "
+                          "restored again",
+                          0.0, 1.0, defaults.bypass_hysteresis, kInPlaying));
 
   /**
    * GstCplRestore:temporal:
@@ -159,22 +207,151 @@ void InstallProperties(GObjectClass* object_class) {
       object_class, kPropTemporal,
       g_param_spec_enum("temporal", "Temporal",
                         "Whether earlier frames help to restore the present one",
-                        GST_TYPE_CPL_RESTORE_TEMPORAL, static_cast<gint>(defaults.temporal),
-                        Flags(GST_PARAM_MUTABLE_PLAYING)));
+                        GST_TYPE_CPL_RESTORE_TEMPORAL, Int(defaults.temporal), kInPlaying));
+
+  /**
+   * GstCplRestore:compare:
+   *
+   * Shows before and after in one frame. The restoration itself does not change.
+   *
+   * Since: 0.2
+   */
+  g_object_class_install_property(
+      object_class, kPropCompare,
+      g_param_spec_enum("compare", "Compare", "Show original and restored video in one frame",
+                        GST_TYPE_CPL_RESTORE_COMPARE, Int(defaults.compare.mode), kInPlaying));
+
+  /**
+   * GstCplRestore:compare-position:
+   *
+   * With compare=split, where the dividing line stands; with side-by-side, which half of the
+   * picture is shown: 0 is the left end, 1 the right one.
+   *
+   * Since: 0.2
+   */
+  g_object_class_install_property(
+      object_class, kPropComparePosition,
+      g_param_spec_double("compare-position", "Compare position",
+                          "Where the dividing line of compare=split stands, or which half "
+                          "side-by-side shows: 0 is left, 1 right",
+                          0.0, 1.0, defaults.compare.position, kControllable));
+
+  /**
+   * GstCplRestore:roi:
+   *
+   * Rectangles that stay as they came, such as a clock or a name that the camera writes into the
+   * picture: `x,y,width,height`, several with semicolons between, each number in pixels or with a %
+   * of the picture's width or height.
+   *
+   * Since: 0.2
+   */
+  g_object_class_install_property(
+      object_class, kPropRoi,
+      g_param_spec_string("roi", "Regions to leave alone",
+                          "Rectangles that stay original, such as on-screen text: "
+                          "\"x,y,width,height; ...\" in pixels or percent",
+                          "", kInPlaying));
+
+  /**
+   * GstCplRestore:roi-meta:
+   *
+   * Leaves the regions alone that earlier elements have marked with #GstVideoRegionOfInterestMeta
+   * of this type; `*` stands for all types. Off when empty: most elements mark what they found, not
+   * what is to be left alone.
+   *
+   * Since: 0.2
+   */
+  g_object_class_install_property(
+      object_class, kPropRoiMeta,
+      g_param_spec_string("roi-meta", "Region metas to leave alone",
+                          "Type of GstVideoRegionOfInterestMeta whose regions stay original (* = "
+                          "every type, empty = none)",
+                          "", kInPlaying));
+}
+
+// How much work, and what is told of it.
+void InstallWorkProperties(GObjectClass* object_class, const Settings& defaults) {
+  /**
+   * GstCplRestore:interval:
+   *
+   * The model looks for the kind of weather in every n-th frame and holds to it between. A cut of
+   * the scene has it look at once.
+   *
+   * Since: 0.2
+   */
+  g_object_class_install_property(
+      object_class, kPropInterval,
+      g_param_spec_uint("interval", "Interval",
+                        "Choose what to remove in every n-th frame only, and hold to it between", 1,
+                        kMaxInterval, defaults.interval, kInPlaying));
+
+  /**
+   * GstCplRestore:max-latency:
+   *
+   * How long a frame may take. When frames take longer, the element first has the model look for
+   * the kind of weather less often, then passes frames on untouched and tries again from time to
+   * time. It says so in a warning, in its messages and in `stats`. Set it on live sources to the
+   * time between two frames.
+   *
+   * Since: 0.2
+   */
+  g_object_class_install_property(
+      object_class, kPropMaxLatency,
+      g_param_spec_uint64("max-latency", "Maximum latency",
+                          "Longest time that a frame may take, in nanoseconds; above it the "
+                          "element does less, then passes frames untouched (0 = no limit)",
+                          0, kMostLatency, defaults.max_latency, kInPlaying));
+
+  /**
+   * GstCplRestore:post-messages:
+   *
+   * Whether to post an element message `cplrestore` when what the model sees or what the element
+   * does changes, at most once a second. Its fields are the first eight of #GstCplRestore:stats;
+   * there `bypassed` is a gboolean.
+   *
+   * Since: 0.2
+   */
+  g_object_class_install_property(
+      object_class, kPropPostMessages,
+      g_param_spec_boolean("post-messages", "Post messages",
+                           "Post a message when what the model sees or does changes, at most once "
+                           "a second",
+                           defaults.post_messages, kInPlaying));
+
+  /**
+   * GstCplRestore:attach-meta:
+   *
+   * Whether every frame carries what the messages tell, as a #GstCustomMeta `GstCplRestoreMeta`.
+   *
+   * Since: 0.2
+   */
+  g_object_class_install_property(
+      object_class, kPropAttachMeta,
+      g_param_spec_boolean("attach-meta", "Attach meta",
+                           "Attach what the model saw in a frame to the frame, as a "
+                           "GstCustomMeta",
+                           defaults.attach_meta, kInPlaying));
 
   /**
    * GstCplRestore:stats:
    *
    * What the element has done since it started, as a #GstStructure:
    *
-   * * `frames` (guint64): frames that came through
-   * * `bypassed` (guint64): those of them that were passed on unchanged
    * * `degradation` (string): what was removed from, or seen in, the last frame
    * * `confidence` (gdouble): how sure the model is of that, 0 to 1
    * * `clean` (gdouble): how sure the model is that the frame is clear, 0 to 1
+   * * `strength` (gdouble): the strength that was applied to the last frame
+   * * `reason` (string): why the last frame passed untouched: none (it was restored), clear,
+   *   strength, bypass, interlaced, damaged, late or max-latency
+   * * `load` (string): full, reduced or passing, see #GstCplRestore:max-latency
+   * * `latency` (guint64): what the element adds to the latency of the pipeline, in nanoseconds
+   * * `bypassed` (guint64): frames that were passed on unchanged
+   * * `frames` (guint64): all frames
+   * * `late`, `over-limit` (guint64): frames that were passed on because the sink was waiting, or
+   *   because of #GstCplRestore:max-latency
+   * * `models-swapped` (guint64): models that took over while playing
    * * `network-ms` (gdouble): time in the network, mean of the last ten restored frames
    * * `total-ms` (gdouble): time in the element, mean of the last ten restored frames
-   * * `latency` (guint64): what the element adds to the latency of the pipeline, in nanoseconds
    *
    * Since: 0.1
    */
@@ -184,66 +361,15 @@ void InstallProperties(GObjectClass* object_class) {
                          "Frames seen and passed on, what the model sees, times and latency",
                          GST_TYPE_STRUCTURE,
                          static_cast<GParamFlags>(G_PARAM_READABLE | G_PARAM_STATIC_STRINGS)));
-
-  gst_type_mark_as_plugin_api(GST_TYPE_CPL_RESTORE_PRECISION, static_cast<GstPluginAPIFlags>(0));
-  gst_type_mark_as_plugin_api(GST_TYPE_CPL_RESTORE_BYPASS, static_cast<GstPluginAPIFlags>(0));
-  gst_type_mark_as_plugin_api(GST_TYPE_CPL_RESTORE_TEMPORAL, static_cast<GstPluginAPIFlags>(0));
 }
 
-bool WriteSetting(Settings* settings, guint id, const GValue* value) {
-  switch (id) {
-    case kPropModel:
-      SetString(&settings->model, value, kDefaultModel);
-      return true;
-    case kPropDegradation:
-      SetString(&settings->degradation, value, kAutoDegradation);
-      return true;
-    case kPropStrength:
-      settings->strength = g_value_get_double(value);
-      return true;
-    case kPropPrecision:
-      settings->precision = static_cast<Precision>(g_value_get_enum(value));
-      return true;
-    case kPropThreads:
-      settings->threads = g_value_get_uint(value);
-      return true;
-    case kPropBypass:
-      settings->bypass = static_cast<BypassMode>(g_value_get_enum(value));
-      return true;
-    case kPropTemporal:
-      settings->temporal = static_cast<TemporalMode>(g_value_get_enum(value));
-      return true;
-    default:
-      return false;
-  }
-}
+}  // namespace
 
-bool ReadSetting(const Settings& settings, guint id, GValue* value) {
-  switch (id) {
-    case kPropModel:
-      g_value_set_string(value, settings.model.c_str());
-      return true;
-    case kPropDegradation:
-      g_value_set_string(value, settings.degradation.c_str());
-      return true;
-    case kPropStrength:
-      g_value_set_double(value, settings.strength);
-      return true;
-    case kPropPrecision:
-      g_value_set_enum(value, static_cast<gint>(settings.precision));
-      return true;
-    case kPropThreads:
-      g_value_set_uint(value, settings.threads);
-      return true;
-    case kPropBypass:
-      g_value_set_enum(value, static_cast<gint>(settings.bypass));
-      return true;
-    case kPropTemporal:
-      g_value_set_enum(value, static_cast<gint>(settings.temporal));
-      return true;
-    default:
-      return false;
-  }
+void InstallProperties(GObjectClass* object_class) {
+  const Settings defaults;
+  InstallModelProperties(object_class, defaults);
+  InstallPictureProperties(object_class, defaults);
+  InstallWorkProperties(object_class, defaults);
 }
 
 }  // namespace cpl

@@ -7,36 +7,37 @@
 
 #include "gst/settings.h"
 
-G_BEGIN_DECLS
-
-#define GST_TYPE_CPL_RESTORE_PRECISION (gst_cpl_restore_precision_get_type())
-GType gst_cpl_restore_precision_get_type(void);
-
-#define GST_TYPE_CPL_RESTORE_BYPASS (gst_cpl_restore_bypass_get_type())
-GType gst_cpl_restore_bypass_get_type(void);
-
-#define GST_TYPE_CPL_RESTORE_TEMPORAL (gst_cpl_restore_temporal_get_type())
-GType gst_cpl_restore_temporal_get_type(void);
-
-G_END_DECLS
-
 namespace cpl {
 
 enum PropertyId : guint {
   kPropModel = 1,
-  kPropDegradation,
-  kPropStrength,
+  kPropDevice,
+  kPropCudaDeviceId,
   kPropPrecision,
   kPropThreads,
+  kPropPreset,
+  kPropDegradation,
+  kPropStrength,
   kPropBypass,
+  kPropBypassThreshold,
+  kPropBypassHysteresis,
   kPropTemporal,
+  kPropInterval,
+  kPropMaxLatency,
+  kPropCompare,
+  kPropComparePosition,
+  kPropRoi,
+  kPropRoiMeta,
+  kPropPostMessages,
+  kPropAttachMeta,
   kPropStats,
 };
 
 void InstallProperties(GObjectClass* object_class);
 
-// Between a GValue and the settings. False when `id` is no setting. Writing `degradation` leaves
-// Settings::prompt to the caller, who knows the model.
+// Between a GValue and the settings. False when `id` is no setting. Writing `degradation` or
+// `preset` leaves Settings::prompt to the caller, who knows the model. Throws Error
+// kInvalidArgument for a text that cannot be read, and changes nothing then.
 bool WriteSetting(Settings* settings, guint id, const GValue* value);
 bool ReadSetting(const Settings& settings, guint id, GValue* value);
 

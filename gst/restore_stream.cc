@@ -2,6 +2,8 @@
 
 #include "gst/restore_stream.h"
 
+#include <gst/video/gstvideometa.h>
+
 #include "cpl/error.h"
 #include "gst/settings.h"
 
@@ -9,6 +11,8 @@ namespace cpl {
 namespace {
 
 using Clock = std::chrono::steady_clock;
+
+constexpr guint kMostPixels = 1 << 20;
 
 // Ends the mapping whichever way a function is left.
 class UnmapOnExit {
@@ -34,6 +38,24 @@ bool IsInterlaced(const FrameLayout& layout, GstBuffer* buffer) {
   }
 }
 
+// What earlier elements found and the user wants left alone.
+void AddMetaRegions(GstBuffer* buffer, const std::string& type, const FrameLayout& layout,
+                    std::vector<Rect>* rects) {
+  if (type.empty()) return;
+  gpointer state = nullptr;
+  while (GstMeta* meta = gst_buffer_iterate_meta_filtered(
+             buffer, &state, GST_VIDEO_REGION_OF_INTEREST_META_API_TYPE)) {
+    const auto* region = reinterpret_cast<const GstVideoRegionOfInterestMeta*>(meta);
+    const gchar* name = g_quark_to_string(region->roi_type);
+    if (type != "*" && (!name || type != name)) continue;
+    const auto bounded = [](guint value) { return static_cast<int>(MIN(value, kMostPixels)); };
+    const Rect rect =
+        ClipTo({bounded(region->x), bounded(region->y), bounded(region->w), bounded(region->h)},
+               layout.info.width, layout.info.height);
+    if (rect.width > 0) rects->push_back(rect);
+  }
+}
+
 }  // namespace
 
 int PromptByName(const ModelInfo& model, const std::string& name) {
@@ -55,35 +77,51 @@ bool RestoreStream::SetLayout(const FrameLayout& layout) {
   return !same;
 }
 
-FrameFate RestoreStream::Begin(GstBuffer* in, const RestoreParams& params, std::string* damage) {
+FrameFate RestoreStream::Begin(GstBuffer* in, const FrameOrder& order, std::string* damage) {
   const auto begin = Clock::now();
-  params_ = params;
+  order_ = order;
   result_ = {};
   *damage = in_.Map(in, layout_, GST_MAP_READ);
-  if (damage->empty()) {
-    try {
-      result_.fate = Decide(in);
-    } catch (...) {
-      in_.Unmap();
-      throw;
-    }
+  if (!damage->empty()) {
+    result_.reason = PassReason::kDamaged;
+    return result_.fate;
+  }
+  try {
+    result_.reason = WhyToPass(in);
+  } catch (...) {
+    in_.Unmap();
+    throw;
+  }
+  result_.fate = FateOf(result_.reason, in);
+  keep_.clear();
+  if (result_.fate == FrameFate::kRestore) {
+    keep_ = order_.roi->In(layout_.info.width, layout_.info.height);
+    AddMetaRegions(in, order_.roi_meta, layout_, &keep_);
   }
   result_.spent = Clock::now() - begin;
   return result_.fate;
 }
 
-FrameFate RestoreStream::Decide(GstBuffer* in) {
-  bool pass = params_.strength == 0 || IsInterlaced(layout_, in);
-  if (!pass && params_.bypass_clean && params_.prompt == kAutoPrompt) {
-    result_.report = restorer_->Look(AsConst(in_.view()), params_);
-    result_.looked = true;
-    pass = result_.report.bypassed;
-  }
-  if (!pass) return FrameFate::kRestore;
-  return video_meta_is_read_ || HasDefaultLayout(in, layout_) ? FrameFate::kPass : FrameFate::kCopy;
+PassReason RestoreStream::WhyToPass(GstBuffer* in) {
+  if (order_.pass != PassReason::kNone) return order_.pass;
+  if (order_.params.strength == 0) return PassReason::kStrength;
+  if (IsInterlaced(layout_, in)) return PassReason::kInterlaced;
+  if (!order_.params.bypass_clean || order_.params.prompt != kAutoPrompt) return PassReason::kNone;
+  result_.report = restorer_->Look(AsConst(in_.view()), order_.params);
+  if (result_.report.skipped) return PassReason::kMaxLatency;
+  result_.looked = true;
+  return result_.report.bypassed ? PassReason::kClear : PassReason::kNone;
 }
 
-FrameResult RestoreStream::Finish(GstBuffer* out) {
+FrameFate RestoreStream::FateOf(PassReason reason, GstBuffer* in) const {
+  if (reason == PassReason::kNone) return FrameFate::kRestore;
+  // A comparison needs a picture to draw its line in. Interlaced lines are not to be touched.
+  const bool draws = order_.compare.mode != CompareMode::kNone && reason != PassReason::kInterlaced;
+  const bool same = !draws && (video_meta_is_read_ || HasDefaultLayout(in, layout_));
+  return same ? FrameFate::kPass : FrameFate::kCopy;
+}
+
+FrameResult RestoreStream::Finish(GstBuffer* out, std::chrono::nanoseconds deadline) {
   const auto begin = Clock::now();
   const UnmapOnExit unmap_in(&in_);
   if (in_.mapped()) {
@@ -92,15 +130,36 @@ FrameResult RestoreStream::Finish(GstBuffer* out) {
     if (result_.fate != FrameFate::kPass) MapOut(&to, out);
     used_ = true;
     if (result_.fate == FrameFate::kRestore) {
-      result_.report = restorer_->Restore(in, to.view(), params_);
-      result_.looked = true;
+      result_.report = restorer_->Restore(in, to.view(), order_.params);
+      result_.looked = !result_.report.skipped;
+      const auto spent = result_.spent + (Clock::now() - begin);
+      if (result_.report.skipped || (deadline.count() > 0 && spent > deadline)) {
+        result_.reason = PassReason::kMaxLatency;
+      }
     } else {
-      if (result_.fate == FrameFate::kCopy) CopyPixels(in_.view(), to.view());
       restorer_->Pass(in);
     }
+    const bool restored = result_.reason == PassReason::kNone;
+    if (result_.fate != FrameFate::kPass && !restored) CopyPixels(in_.view(), to.view());
+    if (result_.fate != FrameFate::kPass) Compose(to.view());
+    if (result_.fate == FrameFate::kRestore && result_.report.skipped) restorer_->Pass(in);
   }
   result_.spent += Clock::now() - begin;
   return result_;
+}
+
+void RestoreStream::Compose(const FrameView& out) const {
+  const ConstFrameView original = AsConst(in_.view());
+  for (const Rect& rect : keep_) KeepOriginal(layout_.info, original, rect, out);
+  if (order_.compare.mode != CompareMode::kNone && result_.reason != PassReason::kInterlaced) {
+    Compare(layout_.info, order_.compare, original, out);
+  }
+}
+
+void RestoreStream::SetModel(std::shared_ptr<Model> model) {
+  restorer_ = model->NewStream();
+  model_ = std::move(model);
+  used_ = false;
 }
 
 void RestoreStream::Drop() {

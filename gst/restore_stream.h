@@ -10,9 +10,13 @@
 #include <memory>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "cpl/restorer.h"
+#include "gst/compose.h"
 #include "gst/frame_binding.h"
+#include "gst/observation.h"
+#include "gst/regions.h"
 
 namespace cpl {
 
@@ -20,14 +24,25 @@ namespace cpl {
 // the names that the model knows.
 int PromptByName(const ModelInfo& model, const std::string& name);
 
+// What is to be done with a frame.
+struct FrameOrder {
+  RestoreParams params;
+  // Why it is to pass untouched, kNone when it is not.
+  PassReason pass = PassReason::kNone;
+  Comparison compare;
+  std::shared_ptr<const Regions> roi;
+  std::string roi_meta;  // see Settings
+};
+
 enum class FrameFate {
   kRestore,
   kPass,  // as the same buffer
-  kCopy,  // unchanged, but in a buffer that has the layout of its caps
+  kCopy,  // unchanged, but in a buffer of its own
 };
 
 struct FrameResult {
   FrameFate fate = FrameFate::kPass;
+  PassReason reason = PassReason::kNone;  // kNone when the frame was restored
   FrameReport report;
   bool looked = false;                // the model has seen the frame: `report` is filled
   std::chrono::nanoseconds spent{0};  // in the element, without waiting for a buffer
@@ -51,11 +66,12 @@ class RestoreStream {
   // Takes a frame in hand, which must stay alive until Finish or Drop, and decides what becomes of
   // it. A buffer that holds no frame of the caps passes, and `damage` says why. Throws Error; then
   // there is no frame in hand.
-  FrameFate Begin(GstBuffer* in, const RestoreParams& params, std::string* damage);
+  FrameFate Begin(GstBuffer* in, const FrameOrder& order, std::string* damage);
 
-  // Does it. `out` is ignored for kPass, else a writable buffer of the same caps. Throws Error, and
-  // the frame is gone all the same.
-  FrameResult Finish(GstBuffer* out);
+  // Does it. `out` is ignored for kPass, else a writable buffer of the same caps. A frame restored
+  // after more than `deadline` is written as it was, with the reason kMaxLatency; 0 is none. Throws
+  // Error, and the frame is gone all the same.
+  FrameResult Finish(GstBuffer* out, std::chrono::nanoseconds deadline);
 
   // The frame cannot reach the output: starts the temporal state anew.
   void Drop();
@@ -63,8 +79,13 @@ class RestoreStream {
   // Starts the temporal state anew, unless it is.
   void Reset();
 
+  // Goes on with another model; to be called between frames. Nothing changes when it throws.
+  void SetModel(std::shared_ptr<Model> model);
+
  private:
-  FrameFate Decide(GstBuffer* in);
+  PassReason WhyToPass(GstBuffer* in);
+  FrameFate FateOf(PassReason reason, GstBuffer* in) const;
+  void Compose(const FrameView& out) const;
   void MapOut(MappedFrame* frame, GstBuffer* out) const;
 
   std::shared_ptr<Model> model_;
@@ -74,7 +95,8 @@ class RestoreStream {
   bool used_ = false;  // a frame has entered the temporal state
 
   MappedFrame in_;
-  RestoreParams params_;
+  FrameOrder order_;
+  std::vector<Rect> keep_;  // of the frame in hand, what stays original
   FrameResult result_;
 };
 

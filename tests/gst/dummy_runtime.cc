@@ -2,6 +2,7 @@
 
 #include "tests/gst/dummy_runtime.h"
 
+#include <atomic>
 #include <chrono>
 #include <cmath>
 #include <cstdint>
@@ -14,6 +15,7 @@
 
 #include "cpl/error.h"
 #include "cpl/runtime.h"
+#include "model/model_cache.h"
 
 #define CPL_EXPORT extern "C" __attribute__((visibility("default")))
 
@@ -77,25 +79,12 @@ struct Plane {
   int row_bytes = 0;
 };
 
-int PlaneCount(PixelFormat format) {
-  if (format == PixelFormat::kNV12) return 2;
-  return format == PixelFormat::kI420 ? 3 : 1;
-}
+int PlaneCount(PixelFormat format) { return cpl::FormatInfoOf(format).planes; }
 
 Plane PlaneOf(const ConstFrameView& view, int plane) {
-  const int half_rows = (view.height + 1) / 2;
-  const int half_columns = (view.width + 1) / 2;
-  switch (view.format) {
-    case PixelFormat::kNV12:
-      return plane == 0 ? Plane{view.height, view.width} : Plane{half_rows, 2 * half_columns};
-    case PixelFormat::kI420:
-      return plane == 0 ? Plane{view.height, view.width} : Plane{half_rows, half_columns};
-    case PixelFormat::kRGB:
-    case PixelFormat::kBGR:
-      return {view.height, 3 * view.width};
-    default:
-      return {view.height, 4 * view.width};
-  }
+  const cpl::FormatInfo info = cpl::FormatInfoOf(view.format);
+  return {cpl::PlaneRows(info, plane, view.height),
+          static_cast<int>(cpl::PlaneRowBytes(info, plane, view.width))};
 }
 
 [[noreturn]] void Breach(const char* what) {
@@ -226,8 +215,7 @@ class DummyRestorer : public cpl::Restorer {
   void WritePlane(const ConstFrameView& in, const FrameView& out, int index,
                   const RestoreParams& params, bool bypassed) const {
     const Plane plane = PlaneOf(in, index);
-    const bool has_fourth = PlaneCount(in.format) == 1 && in.format != PixelFormat::kRGB &&
-                            in.format != PixelFormat::kBGR;
+    const bool has_fourth = cpl::FormatInfoOf(in.format).pixel_bytes == 4;
     const bool invert = behaviour_.invert && !bypassed;
     for (int row = 0; row < plane.rows; ++row) {
       const std::uint8_t* from = in.plane[index] + row * in.stride[index];
@@ -276,8 +264,20 @@ class DummyModel : public cpl::Model {
   cpl::ModelInfo info_;
 };
 
+std::atomic<cpl::LogFunction> log_function{nullptr};
+
+// As in the runtime with LibTorch (model/runtime.cc).
 std::shared_ptr<cpl::Model> Load(const std::string& name, const cpl::ModelOptions& options) {
-  return std::make_shared<DummyModel>(name, options);
+  static auto* const pool =
+      new cpl::WorkPool(static_cast<int>(std::thread::hardware_concurrency()));
+  static auto* const cache =
+      new cpl::ModelCache([](const std::string& path, cpl::Precision precision) {
+        if (const cpl::LogFunction log = log_function.load()) {
+          log(cpl::LogLevel::kInfo, ("loading " + path).c_str());
+        }
+        return std::make_shared<DummyModel>(path, cpl::ModelOptions{.precision = precision});
+      });
+  return cpl::TakingTurns(cache->Get(name, options.precision), options.threads, pool);
 }
 
 #ifdef CPL_DUMMY_OF_ANOTHER_ABI
@@ -286,7 +286,8 @@ constexpr int kAbi = cpl::kRuntimeAbi + 1;
 constexpr int kAbi = cpl::kRuntimeAbi;
 #endif
 
-const cpl::Runtime kRuntime = {kAbi, "dummy", "no LibTorch", &Load};
+const cpl::Runtime kRuntime = {kAbi, "dummy", "no LibTorch", &Load,
+                               [](cpl::LogFunction log) { log_function = log; }};
 
 }  // namespace
 

@@ -89,7 +89,7 @@ INSTANTIATE_TEST_SUITE_P(
     testing::Values(BadRuntime{"no_library", CPL_TEST_SOURCE, "cannot be loaded", "ELF"},
                     BadRuntime{"foreign_library", CPL_TEST_FOREIGN_LIBRARY,
                                "not a restoration runtime", "cpl_runtime"},
-                    BadRuntime{"other_abi", CPL_TEST_OTHER_ABI, "another version", "ABI 2"},
+                    BadRuntime{"other_abi", CPL_TEST_OTHER_ABI, "another version", "runtime ABI "},
                     BadRuntime{"needs_what_is_not_there", CPL_TEST_LACKING,
                                "needs libtorch_lost.so", "libtorch_lost.so"}),
     [](const auto& c) { return std::string(c.param.name); });
@@ -151,6 +151,15 @@ TEST(UnknownDegradation, IsAWarningWhilePlayingAndTheOldOneStands) {
   g_free(value);
   ASSERT_TRUE(filter.Push(MakeFrame(kKind)));
   EXPECT_EQ(DummyCounters().params.prompt, 3);
+}
+
+TEST(Device, CudaIsAnErrorThatNamesTheRemedy) {
+  const std::optional<Complaint> error = ComplaintOfStarting({{"device", "cuda"}}, GST_STATE_READY);
+  ASSERT_TRUE(error);
+  EXPECT_EQ(error->domain, GST_LIBRARY_ERROR);
+  EXPECT_EQ(error->code, GST_LIBRARY_ERROR_SETTINGS);
+  EXPECT_TRUE(Contains(error->text, "set device to cpu or auto")) << error->text;
+  EXPECT_FALSE(ComplaintOfStarting({{"device", "cpu"}}, GST_STATE_PAUSED));
 }
 
 class FailingFrames : public testing::TestWithParam<const char*> {};

@@ -155,7 +155,8 @@ TEST_P(UnsupportedCaps, AreRefusedWithAMessage) {
 
 INSTANTIATE_TEST_SUITE_P(
     All, UnsupportedCaps,
-    testing::Values("video/x-raw,format=GRAY8,width=64,height=48,framerate=30/1",
+    testing::Values("video/x-raw,format=AYUV,width=64,height=48,framerate=30/1",
+                    "video/x-raw,format=NV12,width=1,height=48,framerate=30/1",
                     "video/x-raw,format=NV12,width=15,height=48,framerate=30/1",
                     "video/x-raw,format=NV12,width=64,height=16385,framerate=30/1",
                     "video/x-raw(memory:CUDAMemory),format=NV12,width=64,height=48,framerate=30/1",
@@ -207,18 +208,44 @@ TEST_F(Events, MetasArrive) {
       << "the layout of the input says nothing about the output";
 }
 
-TEST_F(Events, LateFramesAreDroppedOnlyWithQos) {
-  SendSegment(0);
-  PushFrames(1);
-  const auto tell_that_we_are_late = [&] {
+class Late : public Events {
+ protected:
+  Late() {
+    SendSegment(0);
+    PushFrames(1);
     gst_harness_push_upstream_event(
-        filter_.harness(), gst_event_new_qos(GST_QOS_TYPE_UNDERFLOW, 2.0, 0, 10 * GST_SECOND));
-  };
-  tell_that_we_are_late();
+        filter_.harness(), gst_event_new_qos(GST_QOS_TYPE_UNDERFLOW, 2.0, 0, 2 * GST_SECOND));
+    ForgetDummyCounters();
+  }
+};
+
+TEST_F(Late, FramesPassUntouchedAndAreNotDropped) {
+  GstBuffer* in = MakeFrame(kKind, 1);
+  EXPECT_EQ(filter_.Push(in).get(), in);
+  EXPECT_EQ(filter_.Stat("late"), 1u);
+  EXPECT_STREQ(gst_structure_get_string(filter_.Stats().get(), "reason"), "late");
+  EXPECT_EQ(DummyCounters().looks + DummyCounters().restores, 0);
+  EXPECT_FALSE(filter_.Message(GST_MESSAGE_QOS));
+
+  in = MakeFrame(kKind, 61);  // 2.03 s
+  EXPECT_NE(filter_.Push(in).get(), in) << "the first that is in time";
+  EXPECT_EQ(filter_.Stat("late"), 1u);
+}
+
+TEST_F(Late, FramesAreDroppedWithQos) {
+  filter_.Set("qos", "true");
   EXPECT_FALSE(filter_.Push(MakeFrame(kKind, 1)));
   EXPECT_TRUE(filter_.Message(GST_MESSAGE_QOS));
   filter_.Set("qos", "false");
   EXPECT_TRUE(filter_.Push(MakeFrame(kKind, 2)));
+}
+
+TEST_F(Late, IsForgottenAtAFlush) {
+  Send(gst_event_new_flush_start());
+  Send(gst_event_new_flush_stop(TRUE));
+  SendSegment(0);
+  GstBuffer* in = MakeFrame(kKind, 1);
+  EXPECT_NE(filter_.Push(in).get(), in);
 }
 
 }  // namespace

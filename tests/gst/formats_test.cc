@@ -79,7 +79,10 @@ TEST(Planes, ReachTheModelInOneOrder) {
   };
   for (const Case& c :
        {Case{GST_VIDEO_FORMAT_I420, {10, 20, 30}}, Case{GST_VIDEO_FORMAT_YV12, {10, 20, 30}},
-        Case{GST_VIDEO_FORMAT_NV12, {10, 20, -1}}, Case{GST_VIDEO_FORMAT_BGRA, {10, -1, -1}}}) {
+        Case{GST_VIDEO_FORMAT_I420_10LE, {10, 20, 30}}, Case{GST_VIDEO_FORMAT_Y42B, {10, 20, 30}},
+        Case{GST_VIDEO_FORMAT_Y444, {10, 20, 30}}, Case{GST_VIDEO_FORMAT_NV12, {10, 20, -1}},
+        Case{GST_VIDEO_FORMAT_NV21, {10, 20, -1}}, Case{GST_VIDEO_FORMAT_P010_10LE, {10, 20, -1}},
+        Case{GST_VIDEO_FORMAT_BGRA, {10, -1, -1}}, Case{GST_VIDEO_FORMAT_GRAY8, {10, -1, -1}}}) {
     const FrameKind kind{c.format, 64, 48};
     Filter filter{{"model", "identity"}};
     filter.SetCaps(kind);

@@ -166,9 +166,12 @@ std::vector<std::uint8_t> Inverted(const std::vector<std::uint8_t>& pixels, cons
   return out;
 }
 
-Filter::Filter(std::initializer_list<std::pair<const char*, std::string>> properties)
-    : bus_(gst_bus_new()), element_(gst_element_factory_make("cplrestore", nullptr)) {
-  if (!element_) throw std::runtime_error("no cplrestore: set GST_PLUGIN_PATH to the build's gst/");
+Filter::Filter(const char* element, Properties properties)
+    : bus_(gst_bus_new()), element_(gst_element_factory_make(element, nullptr)) {
+  if (!element_) {
+    throw std::runtime_error(std::string("no ") + element +
+                             ": set GST_PLUGIN_PATH to the build's gst/");
+  }
   gst_object_ref_sink(element_.get());
   gst_element_set_bus(element_.get(), bus_.get());
   for (const auto& [name, value] : properties) Set(name, value);

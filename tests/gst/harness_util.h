@@ -55,9 +55,11 @@ std::ostream& operator<<(std::ostream& out, Padding padding);
 
 // Every format that the element takes.
 inline constexpr GstVideoFormat kFormats[] = {
-    GST_VIDEO_FORMAT_NV12, GST_VIDEO_FORMAT_I420, GST_VIDEO_FORMAT_YV12,
-    GST_VIDEO_FORMAT_RGB,  GST_VIDEO_FORMAT_BGR,  GST_VIDEO_FORMAT_RGBA,
-    GST_VIDEO_FORMAT_BGRA, GST_VIDEO_FORMAT_RGBx, GST_VIDEO_FORMAT_BGRx,
+    GST_VIDEO_FORMAT_NV12,      GST_VIDEO_FORMAT_I420,      GST_VIDEO_FORMAT_YV12,
+    GST_VIDEO_FORMAT_RGB,       GST_VIDEO_FORMAT_BGR,       GST_VIDEO_FORMAT_RGBA,
+    GST_VIDEO_FORMAT_BGRA,      GST_VIDEO_FORMAT_RGBx,      GST_VIDEO_FORMAT_BGRx,
+    GST_VIDEO_FORMAT_P010_10LE, GST_VIDEO_FORMAT_I420_10LE, GST_VIDEO_FORMAT_NV21,
+    GST_VIDEO_FORMAT_Y42B,      GST_VIDEO_FORMAT_Y444,      GST_VIDEO_FORMAT_GRAY8,
 };
 
 // `more` is added to the caps, such as "framerate=(fraction)0/1".
@@ -77,11 +79,13 @@ std::vector<std::uint8_t> Pixels(GstBuffer* buffer, const FrameKind& kind);
 std::vector<std::uint8_t> Inverted(const std::vector<std::uint8_t>& pixels, const FrameKind& kind,
                                    double strength = 1.0);
 
-// One cplrestore between two harness pads, with a bus of its own.
+// One element, cplrestore if no other is named, between two harness pads, with a bus of its own.
 class Filter {
  public:
   // Properties as strings, as gst-launch takes them. Posts errors to bus() if it cannot start.
-  explicit Filter(std::initializer_list<std::pair<const char*, std::string>> properties = {});
+  using Properties = std::initializer_list<std::pair<const char*, std::string>>;
+  explicit Filter(Properties properties = {}) : Filter("cplrestore", properties) {}
+  Filter(const char* element, Properties properties);
   Filter(const Filter&) = delete;
   Filter& operator=(const Filter&) = delete;
   ~Filter();

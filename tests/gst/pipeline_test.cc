@@ -105,21 +105,31 @@ TEST(Pipeline, SeekResets) {
   gst_element_set_state(pipeline.get(), GST_STATE_NULL);
 }
 
-TEST(Pipeline, EightElementsInOneProcess) {
+TEST(Pipeline, SixteenElementsShareTheirModels) {
   std::string text;
-  for (int i = 0; i < 8; ++i) {
+  for (int i = 0; i < 16; ++i) {
     text += "videotestsrc num-buffers=20 pattern=" + std::to_string(i) +
-            " ! video/x-raw,format=NV12,width=160,height=120 ! cplrestore model=" +
-            (i % 2 ? "invert" : "clean-odd") + " ! fakesink  ";
+            " ! video/x-raw,format=NV12,width=160,height=120 ! cplrestore threads=" +
+            std::to_string(i % 3) + " model=" + (i % 2 ? "invert" : "clean-odd") + " ! fakesink  ";
   }
   ForgetDummyCounters();
   const Owned<GstElement> pipeline = Launch(text);
   EXPECT_EQ(PlayToTheEnd(pipeline.get()), GST_MESSAGE_EOS);
   const CplDummyCounters counters = DummyCounters();
-  EXPECT_EQ(counters.streams, 8);
+  EXPECT_EQ(counters.models, 2) << "one for each name";
+  EXPECT_EQ(counters.streams, 16);
   EXPECT_EQ(counters.live_streams, 0);
   EXPECT_EQ(counters.live_models, 0);
-  EXPECT_EQ(counters.restores + counters.passes, 8 * 20);
+  EXPECT_EQ(counters.restores + counters.passes, 16 * 20);
+}
+
+TEST(Huge, EightKPasses) {
+  const FrameKind kind{GST_VIDEO_FORMAT_NV12, 7680, 4320};
+  Filter filter{{"model", "identity"}, {"compare", "split"}};
+  filter.SetCaps(kind);
+  EXPECT_TRUE(filter.Push(MakeFrame(kind)));
+  EXPECT_EQ(filter.Stat("bypassed"), 0u);
+  EXPECT_FALSE(filter.Message(GST_MESSAGE_ERROR));
 }
 
 TEST(Leaks, ElementBuffersAndStreamAreFreed) {

@@ -23,13 +23,18 @@ GParamSpec* Spec(Filter& filter, const char* name) {
 
 TEST(Properties, HaveTheirFlags) {
   Filter filter;
-  for (const char* name : {"model", "precision", "threads"}) {
+  for (const char* name : {"device", "cuda-device-id", "precision", "threads"}) {
     EXPECT_TRUE(Spec(filter, name)->flags & GST_PARAM_MUTABLE_READY) << name;
   }
-  for (const char* name : {"degradation", "strength", "bypass", "temporal"}) {
+  for (const char* name :
+       {"model", "preset", "degradation", "strength", "bypass", "bypass-threshold",
+        "bypass-hysteresis", "temporal", "interval", "max-latency", "compare", "compare-position",
+        "roi", "roi-meta", "post-messages", "attach-meta"}) {
     EXPECT_TRUE(Spec(filter, name)->flags & GST_PARAM_MUTABLE_PLAYING) << name;
   }
-  EXPECT_TRUE(Spec(filter, "strength")->flags & GST_PARAM_CONTROLLABLE);
+  for (const char* name : {"strength", "compare-position"}) {
+    EXPECT_TRUE(Spec(filter, name)->flags & GST_PARAM_CONTROLLABLE) << name;
+  }
   EXPECT_FALSE(Spec(filter, "stats")->flags & G_PARAM_WRITABLE);
   EXPECT_TRUE(GST_IS_PRESET(filter.element()));
 }
@@ -65,7 +70,6 @@ TEST(Properties, ReachTheRuntime) {
   Filter filter{{"model", "identity"}, {"precision", "bf16"}, {"threads", "3"}};
   filter.SetCaps(kKind);
   EXPECT_EQ(DummyCounters().options.precision, Precision::kBf16);
-  EXPECT_EQ(DummyCounters().options.threads, 3);
 
   ASSERT_TRUE(filter.Push(MakeFrame(kKind, 0)));
   RestoreParams params = DummyCounters().params;
@@ -73,6 +77,22 @@ TEST(Properties, ReachTheRuntime) {
   EXPECT_EQ(params.strength, 1.0f);
   EXPECT_TRUE(params.bypass_clean);
   EXPECT_TRUE(params.temporal);
+  EXPECT_EQ(params.threads, 3);
+  EXPECT_EQ(params.interval, 1);
+  EXPECT_EQ(params.clear_threshold, 0.9f);
+  EXPECT_EQ(params.clear_hysteresis, 0.2f);
+  EXPECT_EQ(params.max_wait_ns, 0);
+
+  filter.Set("interval", "5");
+  filter.Set("bypass-threshold", "0.5");
+  filter.Set("bypass-hysteresis", "0.25");
+  filter.Set("max-latency", "60000000000");
+  ASSERT_TRUE(filter.Push(MakeFrame(kKind, 0)));
+  params = DummyCounters().params;
+  EXPECT_EQ(params.interval, 5);
+  EXPECT_EQ(params.clear_threshold, 0.5f);
+  EXPECT_EQ(params.clear_hysteresis, 0.25f);
+  EXPECT_EQ(params.max_wait_ns, 60000000000);
 
   filter.Set("degradation", "noise");
   filter.Set("strength", "0.25");
@@ -157,6 +177,11 @@ TEST(Properties, MayChangeFromOtherThreadsWhilePlaying) {
       filter.Set("strength", i % 3 ? "0.5" : "0");
       filter.Set("bypass", i % 2 ? "auto" : "off");
       filter.Set("temporal", i % 2 ? "on" : "off");
+      filter.Set("preset", i % 3 ? "light" : "night");
+      filter.Set("compare", i % 5 ? "split" : "side-by-side");
+      filter.Set("roi", i % 2 ? "1,1,5,5; 50%,0,10,100%" : "no rectangle");
+      filter.Set("attach-meta", i % 7 ? "true" : "false");
+      filter.Set("model", i % 2 ? "invert" : "clean-odd");
       std::this_thread::yield();
     }
   });

@@ -8,23 +8,85 @@
 
 namespace cpl {
 
-// Memory layouts, 8 bits a sample. Chroma of the 4:2:0 formats has (width + 1) / 2 columns and
-// (height + 1) / 2 rows. YV12 is kI420 with its planes named in the order Y, U, V.
+// Memory layouts. Samples have 8 bits where nothing else is said; those of 10 bits take two bytes,
+// little-endian, aligned to nothing. FormatInfoOf has the numbers. YV12 is kI420 with its planes
+// named in the order Y, U, V.
 enum class PixelFormat : std::uint8_t {
-  kNV12,  // plane 0: Y; plane 1: U and V interleaved
-  kI420,  // plane 0: Y; plane 1: U; plane 2: V
+  kNV12,  // 4:2:0; plane 0: Y; plane 1: U and V interleaved
+  kI420,  // 4:2:0; plane 0: Y; plane 1: U; plane 2: V
   kRGB,   // one packed plane, 3 bytes a pixel
   kBGR,
   kRGBA,  // 4 bytes a pixel; alpha passes unchanged
   kBGRA,
   kRGBx,  // 4 bytes a pixel; the padding byte passes unchanged
   kBGRx,
+  kP010,     // kNV12 of 10 bits, in the upper bits of a word; the lower 6 pass unchanged
+  kI420_10,  // kI420 of 10 bits, in the lower bits of a word; the upper 6 pass unchanged
+  kNV21,     // kNV12 with V before U
+  kY42B,     // 4:2:2; plane 0: Y; plane 1: U; plane 2: V
+  kY444,     // 4:4:4; plane 0: Y; plane 1: U; plane 2: V
+  kGRAY8,    // one plane of Y; its colours are R' = G' = B' = Y'
 };
 
-// How Y'CbCr relates to R'G'B'. Ignored for the RGB formats.
+struct FormatInfo {
+  const char* name;  // GStreamer's
+  int planes;        // 0: the format is unknown
+  int bits;          // of a sample's value
+  int pixel_bytes;   // from one pixel to the next in plane 0
+  int chroma_bytes;  // from one column to the next in planes 1 and 2
+  int columns;       // pixels that a column of chroma serves; the last may serve fewer
+  int rows;          // the same for rows
+};
+
+constexpr FormatInfo FormatInfoOf(PixelFormat format) {
+  switch (format) {
+    case PixelFormat::kNV12:
+      return {"NV12", 2, 8, 1, 2, 2, 2};
+    case PixelFormat::kI420:
+      return {"I420", 3, 8, 1, 1, 2, 2};
+    case PixelFormat::kRGB:
+      return {"RGB", 1, 8, 3, 0, 1, 1};
+    case PixelFormat::kBGR:
+      return {"BGR", 1, 8, 3, 0, 1, 1};
+    case PixelFormat::kRGBA:
+      return {"RGBA", 1, 8, 4, 0, 1, 1};
+    case PixelFormat::kBGRA:
+      return {"BGRA", 1, 8, 4, 0, 1, 1};
+    case PixelFormat::kRGBx:
+      return {"RGBx", 1, 8, 4, 0, 1, 1};
+    case PixelFormat::kBGRx:
+      return {"BGRx", 1, 8, 4, 0, 1, 1};
+    case PixelFormat::kP010:
+      return {"P010_10LE", 2, 10, 2, 4, 2, 2};
+    case PixelFormat::kI420_10:
+      return {"I420_10LE", 3, 10, 2, 2, 2, 2};
+    case PixelFormat::kNV21:
+      return {"NV21", 2, 8, 1, 2, 2, 2};
+    case PixelFormat::kY42B:
+      return {"Y42B", 3, 8, 1, 1, 2, 1};
+    case PixelFormat::kY444:
+      return {"Y444", 3, 8, 1, 1, 1, 1};
+    case PixelFormat::kGRAY8:
+      return {"GRAY8", 1, 8, 1, 0, 1, 1};
+  }
+  return {"unknown", 0, 0, 0, 0, 1, 1};
+}
+
+// The size of a plane of a picture of width x height pixels. 0 <= plane < planes.
+constexpr std::ptrdiff_t PlaneRowBytes(const FormatInfo& info, int plane, int width) {
+  if (plane == 0) return std::ptrdiff_t{info.pixel_bytes} * width;
+  return std::ptrdiff_t{info.chroma_bytes} * ((width + info.columns - 1) / info.columns);
+}
+constexpr int PlaneRows(const FormatInfo& info, int plane, int height) {
+  return plane == 0 ? height : (height + info.rows - 1) / info.rows;
+}
+
+// How Y'CbCr relates to R'G'B'. Ignored for the RGB formats; in kGRAY8 it says what Y' a colour
+// has.
 enum class ColorMatrix : std::uint8_t { kBT601, kBT709, kBT2020 };
 
-// kLimited: Y' 16..235 and chroma 16..240 (R'G'B' 16..235 in the RGB formats); kFull: 0..255.
+// kLimited: Y' 16..235 and chroma 16..240 (R'G'B' 16..235 in the RGB formats); kFull: 0..255. With
+// 10 bits: 64..940, 64..960, 0..1023.
 enum class ColorRange : std::uint8_t { kLimited, kFull };
 
 // Plain data, free to copy. `plane[i]` points to the first byte of the top row, `stride[i]` is the

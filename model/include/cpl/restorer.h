@@ -30,12 +30,16 @@ struct ModelOptions {
   Precision precision = Precision::kAuto;
   // CPU threads that work on one frame; 0 = as many as the process may run on (its affinity mask).
   int threads = 0;
+  // Only for networks that look at the picture as a whole: 0 does so, in bounded memory; else the
+  // picture is worked on in overlapping tiles of at most so many pixels each way, 64..16384. That
+  // changes the result and is for pictures too large for the machine.
+  int tile = 0;
 };
 
 // What a model file says of itself. Filled from the file's metadata, never guessed.
 struct ModelInfo {
   std::string path;
-  std::string architecture;  // "live"
+  std::string architecture;  // "live" or "sparse_prompt_ir"
   std::string framework;     // "end_to_end", "prompt" or "cpl"
   std::vector<std::string> prompts;
   std::int64_t parameters = 0;
@@ -59,6 +63,18 @@ struct RestoreParams {
   bool bypass_clean = true;
   // Carry state from frame to frame. When off, every frame is restored on its own.
   bool temporal = true;
+  // A stream becomes clear when the router's probability of "clean" rises above the threshold, and
+  // is so until it falls below threshold - hysteresis. Both 0..1.
+  float clear_threshold = 0.9f;
+  float clear_hysteresis = 0.2f;
+  // The router looks at every n-th frame, and what it found is held between. At least 1. A scene
+  // cut has it look at once.
+  int interval = 1;
+  // CPU threads for this frame; 0 = what the model was loaded with.
+  int threads = 0;
+  // How long a frame may wait for CPUs that other streams of the process work on, in nanoseconds;
+  // 0 = as long as it takes. A frame that waited in vain is `skipped`.
+  std::int64_t max_wait_ns = 0;
 };
 
 // What happened to a frame.
@@ -68,6 +84,7 @@ struct FrameReport {
   float clean = 0;         // the router's probability that the frame needs nothing, 0..1
   bool bypassed = false;   // the output is the input, bit for bit
   bool scene_cut = false;  // the temporal state was started anew at this frame
+  bool skipped = false;    // no CPU was free in time: nothing was looked at, nothing was written
   double network_ms = 0;   // time inside the network (0 when bypassed)
   double total_ms = 0;     // time of the whole call
 };

@@ -12,14 +12,26 @@
 namespace cpl {
 
 // Bumped whenever anything in cpl/*.h changes its layout or meaning.
-inline constexpr int kRuntimeAbi = 1;
+inline constexpr int kRuntimeAbi = 2;
+
+// Takes a line that the runtime or LibTorch would otherwise print. It is called from any thread,
+// must not throw, and the text lives only for the call.
+enum class LogLevel { kWarning, kInfo };
+using LogFunction = void (*)(LogLevel level, const char* text);
 
 struct Runtime {
   int abi;
   const char* name;     // "torch", "dummy"
   const char* version;  // "LibTorch 2.15.0", for people
+
+  // As LoadModel; in addition, whoever names the same file and precision gets the same weights for
+  // as long as anybody holds them, and the streams of all models take turns on the CPUs. A file
+  // that has changed since is loaded anew.
   std::shared_ptr<Model> (*load_model)(const std::string& path_or_name,
                                        const ModelOptions& options);
+
+  // For the process; null ends it.
+  void (*set_log)(LogFunction log);
 };
 
 // The symbol to look up: `extern "C" const cpl::Runtime* cpl_runtime(void)`.
