@@ -107,7 +107,7 @@ std::vector<ConvShape> LiveConfig::Convs() const {
   std::vector<ConvShape> convs;
   const int last = levels() - 1;
   convs.push_back({"stem", kCellChannels, channels[0], 3, 1, true, true});
-  convs.push_back({"stem_state", kStateChannels, channels[0], 1, 1, true, false});
+  convs.push_back({"stem_state", kSideChannels, channels[0], 1, 1, true, false});
   AddPairs(convs, "encoder", 0, encoder[0], channels[0]);
   for (int l = 1; l <= last; ++l) {
     convs.push_back({"down" + std::to_string(l), channels[l - 1], channels[l], 2, 2, true, false});
@@ -126,8 +126,14 @@ std::vector<ConvShape> LiveConfig::Convs() const {
     convs.push_back({"field", channels[last], kFieldChannels, 1, 1, true, false});
   }
   convs.push_back({"head", channels[0], channels[0], 3, 1, true, true});
-  convs.push_back({"output", channels[0], kStateChannels, 3, 1, true, false});
+  convs.push_back({"output", channels[0], kOutputChannels, 3, 1, true, false, kCellChannels,
+                   kOutputChannels - kCellChannels});
   return convs;
+}
+
+std::vector<ConvShape> LiveConfig::MotionConvs() const {
+  return {{"motion.conv1", kMotionInputs, kMotionChannels, 3, 1, true, true},
+          {"motion.conv2", kMotionChannels, kMotionOutputs, 3, 1, true, false, 0, 1}};
 }
 
 std::vector<ConvShape> LiveConfig::HeadConvs(const std::string& head) const {
@@ -155,6 +161,9 @@ double LiveConfig::MacsPerPixel(int width, int height) const {
       level = std::min(kFieldLevel, levels() - 1);
     }
     macs += cells / (1 << (2 * level)) * conv.in * conv.out * conv.kernel * conv.kernel;
+  }
+  for (const ConvShape& conv : MotionConvs()) {
+    macs += cells / (kMotionScale * kMotionScale) * conv.in * conv.out * conv.kernel * conv.kernel;
   }
   const int tiles =
       std::max(1, (width + 1) / 2 / kRouterPatch) * std::max(1, (height + 1) / 2 / kRouterPatch);

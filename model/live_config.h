@@ -20,6 +20,11 @@ struct ConvShape {
   int stride = 1;
   bool prompted = false;     // prompts scale its input and output channels and shift its output
   bool conditioned = false;  // the router's conditioning vector shifts its output
+  // Outputs that are logits of gates, `logits` of them from `first_logit` on, are kLogitGain times
+  // what the file's tensors say: at the network's own learning rate a gate would take tens of
+  // thousands of steps from closed to open.
+  int first_logit = 0;
+  int logits = 0;
 };
 
 // A U-Net on cells of 2x2 pixels (space-to-depth by 2). Level l works at 1/2^(l+1) of the frame's
@@ -30,7 +35,7 @@ struct LiveConfig {
   std::vector<int> decoder = {0, 0, 0};
   int conditioning = 16;  // length of the conditioning vector
   std::vector<int> router_channels = {16, 24, 32};
-  int router_patches = 4;  // 64x64 pixels each, the most that are looked at in one frame
+  int router_patches = 3;  // 64x64 pixels each, the most that are looked at in one frame
   std::string framework = "cpl";
   int top_k = 1;  // prompts mixed per frame
 
@@ -42,18 +47,28 @@ struct LiveConfig {
   static LiveConfig FromJson(const std::string& json);
   std::string ToJson() const;
 
-  // Every convolution of the network, in the order of execution.
+  // Every convolution of the network proper, in the order of execution.
   std::vector<ConvShape> Convs() const;
+  // Those of the motion head, which decides how much of the past each part of a frame keeps.
+  std::vector<ConvShape> MotionConvs() const;
   // Those of a head on the patches: the router and the conditioner have one each of this shape.
   std::vector<ConvShape> HeadConvs(const std::string& head) const;
 
-  // Multiply-adds of one frame divided by its pixels; all convolutions, the router included.
+  // Multiply-adds of one frame divided by its pixels; all convolutions, the heads included.
   double MacsPerPixel(int width, int height) const;
 };
 
-inline constexpr int kStateChannels = 16;  // the last output, and the last gate of each pixel
-inline constexpr int kFieldChannels = 3;   // the gain field has one gain a colour
-inline constexpr int kFieldLevel = 2;      // it is predicted at 1/8 of the frame's size
-inline constexpr int kRouterPatch = 32;    // side of a router patch, in cells
+inline constexpr float kLogitGain = 4;
+inline constexpr int kOutputChannels = 16;  // residual of the 12 cell values, 4 memory logits
+inline constexpr int kSideChannels = 16;    // the past, how much of it was kept, motion features
+inline constexpr int kFieldChannels = 3;    // the gain field has one gain a colour
+inline constexpr int kFieldLevel = 2;       // it is predicted at 1/8 of the frame's size
+inline constexpr int kMotionScale = 4;      // cells along a side of a block of the motion head
+inline constexpr int kMotionInputs = 7;     // see recurrence.h
+inline constexpr int kMotionChannels = 12;
+inline constexpr int kMotionOutputs = 3;
+inline constexpr float kMostFrames =
+    16;  // what the memory is worth at most; longer is slower to forget
+inline constexpr int kRouterPatch = 32;  // side of a router patch, in cells
 
 }  // namespace cpl

@@ -30,7 +30,9 @@ std::vector<std::pair<std::string, std::vector<std::int64_t>>> LiveParameterShap
     const LiveConfig& config, int prompts) {
   std::vector<std::pair<std::string, std::vector<std::int64_t>>> shapes;
   const bool prompted = config.framework != "end_to_end";
-  for (const ConvShape& conv : config.Convs()) {
+  std::vector<ConvShape> convs = config.Convs();
+  for (const ConvShape& conv : config.MotionConvs()) convs.push_back(conv);
+  for (const ConvShape& conv : convs) {
     shapes.push_back({conv.name + ".weight", {conv.out, conv.in, conv.kernel, conv.kernel}});
     shapes.push_back({conv.name + ".bias", {conv.out}});
     if (conv.prompted && prompted) {
@@ -66,7 +68,7 @@ Parameters InitialParameters(const LiveConfig& config, int prompts, std::uint64_
       for (std::size_t i = 1; i < shape.size(); ++i) fan_in *= static_cast<double>(shape[i]);
       // Convolutions that no ReLU follows keep the variance with a gain of 1.
       const bool linear = name.starts_with("down") || name.starts_with("up") ||
-                          name.starts_with("router.output") ||
+                          name.starts_with("motion.conv2") || name.starts_with("router.output") ||
                           name.starts_with("conditioner.output");
       double scale = std::sqrt((linear ? 1.0 : 2.0) / fan_in);
       if (ends_with("conv2.weight") && (name.starts_with("enc") || name.starts_with("dec")))
@@ -82,34 +84,55 @@ Parameters InitialParameters(const LiveConfig& config, int prompts, std::uint64_
         tensor.index({i, i, 1, 1}).add_(1);
       }
     }
-    // Gates start a quarter open: closed ones (-2 was tried) hardly learn to open.
-    if (name == "output.bias") tensor.slice(0, kCellChannels).fill_(-1);
+    // The memory starts as the mean of the inputs, with little of what was restored.
+    if (name == "output.bias") tensor.slice(0, kCellChannels).fill_(-0.5f);
     parameters.Add(name, tensor);
   }
   return parameters;
 }
 
-std::vector<FoldedConv> Fold(const LiveConfig& config, const Parameters& parameters,
-                             const at::Tensor& mix) {
-  std::vector<FoldedConv> folded;
+FoldedNet Fold(const LiveConfig& config, const Parameters& parameters, const at::Tensor& mix) {
   const bool prompted = config.framework != "end_to_end";
-  for (const ConvShape& shape : config.Convs()) {
-    FoldedConv conv;
-    conv.weight = parameters.Get(shape.name + ".weight");
-    conv.bias = parameters.Get(shape.name + ".bias");
-    if (shape.prompted && prompted) {
-      const at::Tensor in = 1 + mix.matmul(parameters.Get(shape.name + ".prompt_in"));
-      const at::Tensor out = 1 + mix.matmul(parameters.Get(shape.name + ".prompt_out"));
-      conv.weight = conv.weight * out.view({-1, 1, 1, 1}) * in.view({1, -1, 1, 1});
-      conv.bias = conv.bias * out + mix.matmul(parameters.Get(shape.name + ".prompt_shift"));
+  const auto fold = [&](const std::vector<ConvShape>& shapes) {
+    std::vector<FoldedConv> folded;
+    for (const ConvShape& shape : shapes) {
+      FoldedConv conv;
+      conv.weight = parameters.Get(shape.name + ".weight");
+      conv.bias = parameters.Get(shape.name + ".bias");
+      if (shape.prompted && prompted) {
+        const at::Tensor in = 1 + mix.matmul(parameters.Get(shape.name + ".prompt_in"));
+        const at::Tensor out = 1 + mix.matmul(parameters.Get(shape.name + ".prompt_out"));
+        conv.weight = conv.weight * out.view({-1, 1, 1, 1}) * in.view({1, -1, 1, 1});
+        conv.bias = conv.bias * out + mix.matmul(parameters.Get(shape.name + ".prompt_shift"));
+      }
+      if (shape.logits > 0) {
+        at::Tensor gain = at::ones({shape.out});
+        gain.slice(0, shape.first_logit, shape.first_logit + shape.logits).fill_(kLogitGain);
+        conv.weight = conv.weight * gain.view({-1, 1, 1, 1});
+        conv.bias = conv.bias * gain;
+      }
+      conv.weight = conv.weight.contiguous(at::MemoryFormat::ChannelsLast);
+      if (shape.conditioned) conv.cond = parameters.Get(shape.name + ".cond");
+      conv.stride = shape.stride;
+      conv.padding = shape.kernel == 3 ? 1 : 0;
+      folded.push_back(std::move(conv));
     }
-    conv.weight = conv.weight.contiguous(at::MemoryFormat::ChannelsLast);
-    if (shape.conditioned) conv.cond = parameters.Get(shape.name + ".cond");
-    conv.stride = shape.stride;
-    conv.padding = shape.kernel == 3 ? 1 : 0;
-    folded.push_back(std::move(conv));
+    return folded;
+  };
+  return {fold(config.Convs()), fold(config.MotionConvs())};
+}
+
+at::Tensor RunConv(const FoldedConv& conv, const at::Tensor& x, const at::Tensor& cond) {
+  at::Tensor bias = conv.bias, shift;
+  if (conv.cond.defined()) {
+    shift = at::linear(cond, conv.cond);
+    // One frame has one shift, which is then part of the bias; a batch needs a pass of its own.
+    if (x.size(0) == 1) bias = bias + shift[0];
   }
-  return folded;
+  const at::Tensor y =
+      at::conv2d(x, conv.weight, bias.to(conv.weight.scalar_type()), conv.stride, conv.padding);
+  if (!shift.defined() || x.size(0) == 1) return y;
+  return y.add_(shift.to(y.scalar_type()).unsqueeze(-1).unsqueeze(-1));
 }
 
 namespace {
@@ -120,19 +143,7 @@ class Walker {
   Walker(const std::vector<FoldedConv>& convs, const at::Tensor& cond)
       : convs_(convs), cond_(cond) {}
 
-  at::Tensor Conv(const at::Tensor& x) {
-    const FoldedConv& conv = convs_[next_++];
-    at::Tensor bias = conv.bias, shift;
-    if (conv.cond.defined()) {
-      shift = at::linear(cond_, conv.cond);
-      // One frame has one shift, which is then part of the bias; a batch needs a pass of its own.
-      if (x.size(0) == 1) bias = bias + shift[0];
-    }
-    const at::Tensor y =
-        at::conv2d(x, conv.weight, bias.to(conv.weight.scalar_type()), conv.stride, conv.padding);
-    if (!shift.defined() || x.size(0) == 1) return y;
-    return y.add_(shift.to(y.scalar_type()).unsqueeze(-1).unsqueeze(-1));
-  }
+  at::Tensor Conv(const at::Tensor& x) { return RunConv(convs_[next_++], x, cond_); }
 
   at::Tensor Pairs(at::Tensor x, int count) {
     for (int i = 0; i < count; ++i) {
@@ -151,13 +162,13 @@ class Walker {
 }  // namespace
 
 LiveOutput RunLive(const LiveConfig& config, const std::vector<FoldedConv>& convs,
-                   const at::Tensor& x, const at::Tensor& state, const at::Tensor& cond) {
+                   const at::Tensor& x, const at::Tensor& side, const at::Tensor& cond) {
   Walker walk(convs, cond);
   LiveOutput result;
   const int last = config.levels() - 1;
   std::vector<at::Tensor> skips(last + 1);
   at::Tensor y = walk.Conv(x);
-  y = walk.Conv(state).add_(y);
+  y = walk.Conv(side).add_(y);
   for (int l = 0; l <= last; ++l) {
     if (l > 0) y = walk.Conv(y);
     y = walk.Pairs(y, config.encoder[l]);
@@ -172,26 +183,6 @@ LiveOutput RunLive(const LiveConfig& config, const std::vector<FoldedConv>& conv
   y = walk.Conv(y).relu_();
   result.output = walk.Conv(y);
   return result;
-}
-
-at::Tensor NextState(const LiveOutput& out, const at::Tensor& x, const at::Tensor& state,
-                     bool first) {
-  const at::Tensor residual = out.output.slice(1, 0, kCellChannels);
-  const at::Tensor gain =
-      at::upsample_bilinear2d(out.field, {x.size(2), x.size(3)}, /*align_corners=*/false)
-          .repeat_interleave(4, 1);
-  const at::Tensor restored = x + residual + gain * x;
-  if (first) return at::cat({restored, at::zeros_like(state.slice(1, kCellChannels))}, 1);
-  const at::Tensor gate = out.output.slice(1, kCellChannels).sigmoid();
-  const at::Tensor picture =
-      restored + gate.repeat({1, 3, 1, 1}) * (state.slice(1, 0, kCellChannels) - restored);
-  return at::cat({picture, gate}, 1);
-}
-
-at::Tensor FirstState(const at::Tensor& x) {
-  at::Tensor gate =
-      at::full({x.size(0), kStateChannels - kCellChannels, x.size(2), x.size(3)}, -1, x.options());
-  return at::cat({x, gate}, 1).contiguous(at::MemoryFormat::ChannelsLast);
 }
 
 namespace {

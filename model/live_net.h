@@ -53,32 +53,29 @@ struct FoldedConv {
   int padding = 0;
 };
 
-// The convolutions of LiveConfig::Convs() with a mix of prompts folded in, in that order.
+// Convolution with the shift that the conditioning vector gives it. cond: [B, conditioning].
+at::Tensor RunConv(const FoldedConv& conv, const at::Tensor& x, const at::Tensor& cond);
+
+// A network with a mix of prompts folded in.
+struct FoldedNet {
+  std::vector<FoldedConv> convs;   // LiveConfig::Convs(), in that order
+  std::vector<FoldedConv> motion;  // LiveConfig::MotionConvs()
+};
+
 // `mix` is [prompts]. Differentiable.
-std::vector<FoldedConv> Fold(const LiveConfig& config, const Parameters& parameters,
-                             const at::Tensor& mix);
+FoldedNet Fold(const LiveConfig& config, const Parameters& parameters, const at::Tensor& mix);
 
 struct LiveOutput {
-  at::Tensor output;  // [B, 16, h, w]: residual of the 12 cell values, then 4 gate logits
+  at::Tensor output;  // [B, 16, h, w]: residual of the 12 cell values, then 4 memory logits
   at::Tensor field;   // [B, 3, h / 4, w / 4]: gain of each colour, added to the residual
 };
 
-// One frame. x: [B, 12, h, w], normalised cells (v - 0.5) * 4, channel c * 4 + dy * 2 + dx;
-// state: [B, 16, h, w]; both channels-last, h and w multiples of config.stride();
-// cond: [B, conditioning]. Differentiable.
+// The network proper. x: [B, 12, h, w], normalised cells (v - 0.5) * 4, channel
+// c * 4 + dy * 2 + dx; side: [B, 16, h, w]; both channels-last, h and w multiples of
+// config.stride(); cond: [B, conditioning]. Differentiable. What x and side are for a frame with a
+// past: recurrence.h.
 LiveOutput RunLive(const LiveConfig& config, const std::vector<FoldedConv>& convs,
-                   const at::Tensor& x, const at::Tensor& state, const at::Tensor& cond);
-
-// The next state, whose first 12 channels are the restored picture:
-//   restored = x + residual + gain * x
-//   picture  = restored + gate * (last - restored)
-// With `first` the gate is closed. Differentiable. This is the definition; Restorer has it fused
-// with the pixel paths.
-at::Tensor NextState(const LiveOutput& out, const at::Tensor& x, const at::Tensor& state,
-                     bool first);
-
-// The state before the first frame: the frame itself, and a gate of -1, which says "no past".
-at::Tensor FirstState(const at::Tensor& x);
+                   const at::Tensor& x, const at::Tensor& side, const at::Tensor& cond);
 
 struct Route {
   at::Tensor logits;  // [B, prompts]

@@ -19,23 +19,17 @@ constexpr int kNamesInError = 10;
   throw Error(ErrorCode::kBadFormat, file + ": " + what);
 }
 
-std::string Metadata(const SafetensorsFile& file, const char* key) {
-  const auto it = file.metadata().find(key);
-  if (it == file.metadata().end()) {
-    Bad(file.name(), std::string("its metadata has no '") + key + "'");
-  }
+std::string Metadata(const std::string& file, const TensorMetadata& metadata, const char* key) {
+  const auto it = metadata.find(key);
+  if (it == metadata.end()) Bad(file, std::string("its metadata has no '") + key + "'");
   return it->second;
 }
 
-std::string ShapeText(const std::vector<std::int64_t>& shape) {
-  std::string text = "[";
-  for (std::size_t i = 0; i < shape.size(); ++i) {
-    text += (i ? ", " : "") + std::to_string(shape[i]);
-  }
-  return text + "]";
+std::string Metadata(const TensorFile& file, const char* key) {
+  return Metadata(file.name(), file.metadata(), key);
 }
 
-at::ScalarType ScalarType(const SafetensorsFile& file, const TensorView& view) {
+at::ScalarType ScalarType(const TensorFile& file, const TensorView& view) {
   switch (view.dtype) {
     case DType::kF32:
       return at::kFloat;
@@ -49,7 +43,7 @@ at::ScalarType ScalarType(const SafetensorsFile& file, const TensorView& view) {
   }
 }
 
-void CheckHeader(const SafetensorsFile& file) {
+void CheckHeader(const TensorFile& file) {
   const auto format = file.metadata().find("format");
   if (format == file.metadata().end() || format->second != "cpl") {
     Bad(file.name(),
@@ -62,36 +56,42 @@ void CheckHeader(const SafetensorsFile& file) {
   }
   const std::string architecture = Metadata(file, "architecture");
   if (architecture != "live") {
-    Bad(file.name(), "architecture '" + architecture + "', this program knows 'live'");
+    Bad(file.name(),
+        "architecture '" + architecture + "', this program knows 'live' and 'sparse_prompt_ir'");
   }
-}
-
-std::vector<std::string> ReadPrompts(const SafetensorsFile& file) {
-  const json list = json::parse(Metadata(file, "prompts"), nullptr, false);
-  if (!list.is_array() || list.empty() || list.size() > 64) {
-    Bad(file.name(), "its 'prompts' is no list of 1 to 64 names");
-  }
-  std::vector<std::string> prompts;
-  for (const json& name : list) {
-    if (!name.is_string() || name.get<std::string>().empty()) {
-      Bad(file.name(), "its 'prompts' holds something that is no name");
-    }
-    prompts.push_back(name.get<std::string>());
-  }
-  if (std::set<std::string>(prompts.begin(), prompts.end()).size() != prompts.size()) {
-    Bad(file.name(), "its 'prompts' holds a name twice");
-  }
-  return prompts;
 }
 
 }  // namespace
 
-Parameters ReadParameters(const SafetensorsFile& file, const LiveConfig& config, int prompts,
+std::vector<std::string> ReadPrompts(const std::string& file, const TensorMetadata& metadata) {
+  const json list = json::parse(Metadata(file, metadata, "prompts"), nullptr, false);
+  if (!list.is_array() || list.empty() || list.size() > 64) {
+    Bad(file, "its 'prompts' is no list of 1 to 64 names");
+  }
+  std::vector<std::string> prompts;
+  for (const json& name : list) {
+    if (!name.is_string() || name.get<std::string>().empty()) {
+      Bad(file, "its 'prompts' holds something that is no name");
+    }
+    prompts.push_back(name.get<std::string>());
+  }
+  if (std::set<std::string>(prompts.begin(), prompts.end()).size() != prompts.size()) {
+    Bad(file, "its 'prompts' holds a name twice");
+  }
+  return prompts;
+}
+
+Parameters ReadParameters(const TensorFile& file, const LiveConfig& config, int prompts,
+                          const std::string& prefix) {
+  return ReadParameters(file, LiveParameterShapes(config, prompts), prefix);
+}
+
+Parameters ReadParameters(const TensorFile& file, const TensorShapes& shapes,
                           const std::string& prefix) {
   Parameters parameters;
   std::string missing;
   int missing_count = 0;
-  for (const auto& [name, shape] : LiveParameterShapes(config, prompts)) {
+  for (const auto& [name, shape] : shapes) {
     const TensorView* view = file.Find(prefix + name);
     if (!view) {
       if (missing_count++ < kNamesInError) missing += (missing.empty() ? "" : ", ") + name;
@@ -117,7 +117,7 @@ Parameters ReadParameters(const SafetensorsFile& file, const LiveConfig& config,
 }
 
 LiveModelFile LoadLiveModel(const std::string& path) {
-  const SafetensorsFile file = SafetensorsFile::Open(path);
+  const TensorFile file = TensorFile::Open(path);
   CheckHeader(file);
   LiveModelFile model;
   try {
@@ -128,7 +128,7 @@ LiveModelFile LoadLiveModel(const std::string& path) {
   if (Metadata(file, "framework") != model.config.framework) {
     Bad(path, "its 'framework' and its config disagree");
   }
-  model.prompts = ReadPrompts(file);
+  model.prompts = ReadPrompts(path, file.metadata());
   model.metadata = file.metadata();
 
   std::set<std::string> known;

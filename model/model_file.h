@@ -16,10 +16,10 @@
 #include "model/live_config.h"
 #include "model/live_net.h"
 #include "model/safetensors.h"
+#include "model/state_dict.h"
 
 namespace cpl {
 
-inline constexpr char kFormatVersion[] = "1";
 inline constexpr char kEmaPrefix[] = "ema.";
 
 struct LiveModelFile {
@@ -35,8 +35,13 @@ struct LiveModelFile {
 LiveModelFile LoadLiveModel(const std::string& path);
 
 // Reads the tensors named `prefix` + NAME for each NAME of the network. Throws as above.
-Parameters ReadParameters(const SafetensorsFile& file, const LiveConfig& config, int prompts,
+Parameters ReadParameters(const TensorFile& file, const LiveConfig& config, int prompts,
                           const std::string& prefix);
+Parameters ReadParameters(const TensorFile& file, const TensorShapes& shapes,
+                          const std::string& prefix);
+
+// The names of the prompts, as the metadata have them. Throws as above.
+std::vector<std::string> ReadPrompts(const std::string& file, const TensorMetadata& metadata);
 
 // The metadata of a model; `extra` (recipe, steps, metrics, ...) is added to it.
 std::map<std::string, std::string> ModelMetadata(const LiveConfig& config,

@@ -7,33 +7,41 @@
 #include <cstdint>
 
 #include "model/pixel_math.h"
+#include "model/pixel_simd.h"
 
 namespace cpl {
 
-enum class PixelLayout : std::uint8_t { kNV12, kI420, kPacked3, kPacked4 };
+enum class PixelLayout : std::uint8_t {
+  kNV12,
+  kI420,
+  kPacked3,
+  kPacked4,
+  kP010,
+  kI420_10,
+  kY42B,
+  kY444,
+  kGRAY8,
+};
+inline constexpr int kPixelLayouts = 9;
 
-// One row of cells. `top` and `bottom` are its pixel rows: of Y', or packed. Where the frame ends
-// after the top row, in_bottom is in_top and out_bottom is null. With kNV12, u points to the
-// interleaved samples and v is null.
+// One row of cells, as the rows of the planes that it covers: in[plane][row]. Plane 0 has two, of
+// Y' or packed; planes of chroma have two or, where a row of chroma serves two rows of pixels, one.
+// Where the frame ends after the first row, the second row of `in` is the first, that of `out` is
+// null.
 struct CellRow {
-  int width = 0;  // Pixels.
-  bool blue_first = false;
-  const std::uint8_t* in_top = nullptr;
-  const std::uint8_t* in_bottom = nullptr;
-  const std::uint8_t* in_u = nullptr;
-  const std::uint8_t* in_v = nullptr;
-  std::uint8_t* out_top = nullptr;
-  std::uint8_t* out_bottom = nullptr;
-  std::uint8_t* out_u = nullptr;
-  std::uint8_t* out_v = nullptr;
+  int width = 0;         // Pixels.
+  bool swapped = false;  // Packed: B comes first. Interleaved chroma: V comes first.
+  const std::uint8_t* in[3][2] = {};
+  std::uint8_t* out[3][2] = {};
 };
 
-// Indexed by PixelLayout.
+// Arrays are indexed by PixelLayout.
 struct PixelKernels {
   const char* name;
-  void (*read[4])(const CellRow& row, const ReadFactors& factors, float* cells);
-  void (*write[4])(const CellRow& row, const WriteFactors& factors, const float* residual);
-  void (*pack_bf16)(const float* cells, int cells_x, std::uint16_t* out, int channels);
+  SimdLevel level;
+  void (*read[kPixelLayouts])(const CellRow& row, const ReadFactors& factors, float* cells);
+  void (*write[kPixelLayouts])(const CellRow& row, const WriteFactors& factors,
+                               const float* residual);
 };
 
 // The best for this CPU.

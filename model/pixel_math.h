@@ -6,8 +6,9 @@
 //
 // Sources: ITU-R BT.601-7, BT.709-6 and BT.2020-2 (non-constant luminance). With Kr, Kg, Kb of the
 // matrix, Y' = Kr R' + Kg G' + Kb B', Cb = (B' - Y') / (2 (1 - Kb)), Cr = (R' - Y') / (2 (1 - Kr)),
-// all of nominal range 1. In 8 bits, limited range: 16 + 219 Y', 128 + 224 C; full range: 255 Y',
-// 128 + 255 C. Normalised units are (v - 0.5) * 4, see pixels.h.
+// all of nominal range 1. In n bits, limited range: 2^(n-8) (16 + 219 Y'), 2^(n-8) (128 + 224 C);
+// full range: (2^n - 1) Y', 2^(n-1) + (2^n - 1) C. Normalised units are (v - 0.5) * 4, see
+// pixels.h.
 #pragma once
 
 #include "cpl/frame.h"
@@ -25,13 +26,14 @@ inline constexpr float kUnitsPerRange = 4;  // Normalised units from black to wh
 // Larger residuals saturate any sample; a bound keeps infinities from cancelling into NaN.
 inline constexpr float kLargestResidual = 1e6f;
 
-// From bytes to normalised values.
+// From samples to normalised values.
 struct ReadFactors {
   float scale, offset;           // R', G', B' or Y'
-  float r_cr, g_cb, g_cr, b_cb;  // What a chroma sample, less 128, adds to R', G', B'.
+  float middle;                  // The chroma sample of a grey.
+  float r_cr, g_cb, g_cr, b_cb;  // What a chroma sample, less this, adds to R', G', B'.
 };
 
-// From normalised residuals, times strength, to bytes.
+// From normalised residuals, times strength, to samples.
 struct WriteFactors {
   float rgb;                     // R', G', B' formats
   float y_r, y_g, y_b;           // Y'
@@ -54,25 +56,38 @@ constexpr MatrixWeights WeightsOf(ColorMatrix matrix) {
   }
 }
 
-constexpr ReadFactors MakeReadFactors(ColorMatrix matrix, ColorRange range) {
+// Steps between nominal black and white, and between the extremes of chroma.
+struct SampleSteps {
+  double luma, chroma;
+};
+
+constexpr SampleSteps StepsOf(ColorRange range, int bits) {
+  if (range == ColorRange::kFull) return {(1 << bits) - 1.0, (1 << bits) - 1.0};
+  return {219.0 * (1 << (bits - 8)), 224.0 * (1 << (bits - 8))};
+}
+
+constexpr ReadFactors MakeReadFactors(ColorMatrix matrix, ColorRange range, int bits) {
   const MatrixWeights k = WeightsOf(matrix);
-  const bool full = range == ColorRange::kFull;
+  const SampleSteps steps = StepsOf(range, bits);
   const double units = kUnitsPerRange;
-  const double luma = units / (full ? 255 : 219);
-  const double chroma = units / (full ? 255 : 224);
+  const double luma = units / steps.luma;
+  const double chroma = units / steps.chroma;
+  const double black = range == ColorRange::kFull ? 0 : 16 << (bits - 8);
   return {static_cast<float>(luma),
-          static_cast<float>((full ? 0 : -16) * luma - units / 2),
+          static_cast<float>(-black * luma - units / 2),
+          static_cast<float>(1 << (bits - 1)),
           static_cast<float>(2 * (1 - k.r) * chroma),
           static_cast<float>(-2 * (1 - k.b) * k.b / k.g * chroma),
           static_cast<float>(-2 * (1 - k.r) * k.r / k.g * chroma),
           static_cast<float>(2 * (1 - k.b) * chroma)};
 }
 
-constexpr WriteFactors MakeWriteFactors(ColorMatrix matrix, ColorRange range, float strength) {
+constexpr WriteFactors MakeWriteFactors(ColorMatrix matrix, ColorRange range, int bits,
+                                        float strength) {
   const MatrixWeights k = WeightsOf(matrix);
-  const bool full = range == ColorRange::kFull;
-  const double luma = strength / kUnitsPerRange * (full ? 255 : 219);
-  const double chroma = strength / kUnitsPerRange * (full ? 255 : 224);
+  const SampleSteps steps = StepsOf(range, bits);
+  const double luma = strength / kUnitsPerRange * steps.luma;
+  const double chroma = strength / kUnitsPerRange * steps.chroma;
   return {static_cast<float>(luma),
           static_cast<float>(luma * k.r),
           static_cast<float>(luma * k.g),
@@ -91,15 +106,15 @@ struct Rgb {
 
 // A sample of Y', or of one of R', G', B'. In YUV the offset comes with the chroma.
 template <typename V>
-CPL_HOST_DEVICE inline V ReadSample(const ReadFactors& f, V byte) {
-  return byte * f.scale + f.offset;
+CPL_HOST_DEVICE inline V ReadSample(const ReadFactors& f, V sample) {
+  return sample * f.scale + f.offset;
 }
 
 // What to add to Y' * scale.
 template <typename V>
-CPL_HOST_DEVICE inline Rgb<V> ReadChroma(const ReadFactors& f, V cb_byte, V cr_byte) {
-  const V cb = cb_byte - 128.0f;
-  const V cr = cr_byte - 128.0f;
+CPL_HOST_DEVICE inline Rgb<V> ReadChroma(const ReadFactors& f, V cb_sample, V cr_sample) {
+  const V cb = cb_sample - f.middle;
+  const V cr = cr_sample - f.middle;
   return {cr * f.r_cr + f.offset, (cb * f.g_cb + cr * f.g_cr) + f.offset, cb * f.b_cb + f.offset};
 }
 
@@ -114,7 +129,7 @@ CPL_HOST_DEVICE inline V SaneResidual(V residual) {
   return sane < low ? low : sane;
 }
 
-// The change of Y', in bytes.
+// The change of Y', in steps.
 template <typename V>
 CPL_HOST_DEVICE inline V LumaChange(const WriteFactors& f, const Rgb<V>& residual) {
   return (residual.r * f.y_r + residual.g * f.y_g) + residual.b * f.y_b;
@@ -126,12 +141,12 @@ CPL_HOST_DEVICE inline V LumaOf(const WriteFactors& f, const Rgb<V>& residual) {
   return (residual.r * f.unit_r + residual.g * f.unit_g) + residual.b * f.unit_b;
 }
 
-// clip(byte + change), to nearest. `change` must come from a sane residual: it has to fit an int.
-// The clip is on integers because compilers vectorise that, and truncation is as good as floor
-// here: they differ only below 0.
-CPL_HOST_DEVICE inline int Compose(float byte, float change) {
-  const int value = static_cast<int>((byte + change) + 0.5f);
-  const int high = value > 255 ? 255 : value;
+// clip(sample + change) to 0..largest, to nearest. `change` must come from a sane residual: it has
+// to fit an int. The clip is on integers because compilers vectorise that, and truncation is as
+// good as floor here: they differ only below 0.
+CPL_HOST_DEVICE inline int Compose(float sample, float change, int largest) {
+  const int value = static_cast<int>((sample + change) + 0.5f);
+  const int high = value > largest ? largest : value;
   return high < 0 ? 0 : high;
 }
 

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "model/pixels.h"
 
-#include <cstring>
 #include <string>
 
 #include "cpl/error.h"
@@ -11,57 +10,60 @@
 namespace cpl {
 namespace {
 
-// What the code needs to know of a format.
-struct FormatInfo {
-  const char* name;
+// How the kernels take a format.
+struct Kernel {
   PixelLayout layout;
-  int planes;
-  int bytes_per_pixel;  // In plane 0.
-  bool blue_first;
+  bool swapped;
 };
 
-FormatInfo InfoOf(PixelFormat format) {
+Kernel KernelOf(PixelFormat format) {
   switch (format) {
     case PixelFormat::kNV12:
-      return {"NV12", PixelLayout::kNV12, 2, 1, false};
+      return {PixelLayout::kNV12, false};
+    case PixelFormat::kNV21:
+      return {PixelLayout::kNV12, true};
     case PixelFormat::kI420:
-      return {"I420", PixelLayout::kI420, 3, 1, false};
+      return {PixelLayout::kI420, false};
     case PixelFormat::kRGB:
-      return {"RGB", PixelLayout::kPacked3, 1, 3, false};
+      return {PixelLayout::kPacked3, false};
     case PixelFormat::kBGR:
-      return {"BGR", PixelLayout::kPacked3, 1, 3, true};
+      return {PixelLayout::kPacked3, true};
     case PixelFormat::kRGBA:
-      return {"RGBA", PixelLayout::kPacked4, 1, 4, false};
-    case PixelFormat::kBGRA:
-      return {"BGRA", PixelLayout::kPacked4, 1, 4, true};
     case PixelFormat::kRGBx:
-      return {"RGBx", PixelLayout::kPacked4, 1, 4, false};
+      return {PixelLayout::kPacked4, false};
+    case PixelFormat::kBGRA:
     case PixelFormat::kBGRx:
-      return {"BGRx", PixelLayout::kPacked4, 1, 4, true};
+      return {PixelLayout::kPacked4, true};
+    case PixelFormat::kP010:
+      return {PixelLayout::kP010, false};
+    case PixelFormat::kI420_10:
+      return {PixelLayout::kI420_10, false};
+    case PixelFormat::kY42B:
+      return {PixelLayout::kY42B, false};
+    case PixelFormat::kY444:
+      return {PixelLayout::kY444, false};
+    case PixelFormat::kGRAY8:
+      return {PixelLayout::kGRAY8, false};
   }
-  throw Error(ErrorCode::kInvalidArgument,
-              "unknown pixel format " + std::to_string(static_cast<int>(format)));
+  throw Error(ErrorCode::kInternal, "a frame of unknown format was not refused");
 }
 
-// Bytes of a row of a plane.
-int RowBytes(const FormatInfo& info, int plane, int width) {
-  if (plane == 0) return width * info.bytes_per_pixel;
-  return CellsAcross(width) * (info.layout == PixelLayout::kNV12 ? 2 : 1);
-}
-
+// The rows of a plane that a row of cells covers, `first` and what follows it.
 template <typename Byte>
-Byte* RowOf(const BasicFrameView<Byte>& frame, int plane, int y) {
-  return frame.plane[plane] + frame.stride[plane] * y;
+void PlaceRows(const BasicFrameView<Byte>& frame, const FormatInfo& info, int plane, int cell_y,
+               Byte** rows, bool repeat) {
+  const int per_cell = plane == 0 ? 2 : 2 / info.rows;
+  const int first = per_cell * cell_y;
+  rows[0] = frame.plane[plane] + frame.stride[plane] * first;
+  const bool has_second = per_cell == 2 && first + 1 < PlaneRows(info, plane, frame.height);
+  rows[1] = has_second ? rows[0] + frame.stride[plane] : repeat ? rows[0] : nullptr;
 }
 
-CellRow InputRow(const ConstFrameView& frame, const FormatInfo& info, int cell_y) {
+CellRow InputRow(const ConstFrameView& frame, const FormatInfo& info, bool swapped, int cell_y) {
   CellRow row;
   row.width = frame.width;
-  row.blue_first = info.blue_first;
-  row.in_top = RowOf(frame, 0, 2 * cell_y);
-  row.in_bottom = 2 * cell_y + 1 < frame.height ? RowOf(frame, 0, 2 * cell_y + 1) : row.in_top;
-  if (info.planes > 1) row.in_u = RowOf(frame, 1, cell_y);
-  if (info.planes > 2) row.in_v = RowOf(frame, 2, cell_y);
+  row.swapped = swapped;
+  for (int p = 0; p < info.planes; ++p) PlaceRows(frame, info, p, cell_y, row.in[p], true);
   return row;
 }
 
@@ -71,7 +73,10 @@ void ValidateFrame(const ConstFrameView& frame) {
   const auto refuse = [](const std::string& what) {
     throw Error(ErrorCode::kInvalidArgument, what);
   };
-  const FormatInfo info = InfoOf(frame.format);
+  const FormatInfo info = FormatInfoOf(frame.format);
+  if (info.planes == 0) {
+    refuse("unknown pixel format " + std::to_string(static_cast<int>(frame.format)));
+  }
   const std::string size = std::to_string(frame.width) + "x" + std::to_string(frame.height);
   if (frame.width < 1 || frame.width > kMaxFrameSide || frame.height < 1 ||
       frame.height > kMaxFrameSide) {
@@ -84,7 +89,7 @@ void ValidateFrame(const ConstFrameView& frame) {
     const std::string which =
         "plane " + std::to_string(plane) + " of the " + info.name + " frame of " + size;
     if (frame.plane[plane] == nullptr) refuse(which + " is missing");
-    const int row = RowBytes(info, plane, frame.width);
+    const std::ptrdiff_t row = PlaneRowBytes(info, plane, frame.width);
     if (frame.stride[plane] > -row && frame.stride[plane] < row) {
       refuse(which + " has a stride of " + std::to_string(frame.stride[plane]) +
              " bytes, less than a row's " + std::to_string(row));
@@ -103,32 +108,22 @@ void ValidateFramePair(const ConstFrameView& in, const FrameView& out) {
 }
 
 void ReadCellRow(const ConstFrameView& frame, int cell_y, float* cells) {
-  const FormatInfo info = InfoOf(frame.format);
-  BestPixelKernels().read[static_cast<int>(info.layout)](
-      InputRow(frame, info, cell_y), MakeReadFactors(frame.matrix, frame.range), cells);
+  const FormatInfo info = FormatInfoOf(frame.format);
+  const Kernel kernel = KernelOf(frame.format);
+  BestPixelKernels().read[static_cast<int>(kernel.layout)](
+      InputRow(frame, info, kernel.swapped, cell_y),
+      MakeReadFactors(frame.matrix, frame.range, info.bits), cells);
 }
 
 void WriteCellRow(const ConstFrameView& in, const FrameView& out, int cell_y, const float* residual,
                   float strength) {
-  const FormatInfo info = InfoOf(in.format);
+  const FormatInfo info = FormatInfoOf(in.format);
+  const Kernel kernel = KernelOf(in.format);
   const float sane = strength > 0.0f ? (strength < 1.0f ? strength : 1.0f) : 0.0f;
-  CellRow row = InputRow(in, info, cell_y);
-  row.out_top = RowOf(out, 0, 2 * cell_y);
-  if (2 * cell_y + 1 < in.height) row.out_bottom = RowOf(out, 0, 2 * cell_y + 1);
-  if (info.planes > 1) row.out_u = RowOf(out, 1, cell_y);
-  if (info.planes > 2) row.out_v = RowOf(out, 2, cell_y);
-  BestPixelKernels().write[static_cast<int>(info.layout)](
-      row, MakeWriteFactors(in.matrix, in.range, sane), residual);
-}
-
-void PackRow(const float* cells, int cells_x, float* out, int channels) {
-  for (int i = 0; i < cells_x; ++i, cells += kCellChannels, out += channels) {
-    std::memcpy(out, cells, kCellChannels * sizeof(float));
-  }
-}
-
-void PackRow(const float* cells, int cells_x, std::uint16_t* out, int channels) {
-  BestPixelKernels().pack_bf16(cells, cells_x, out, channels);
+  CellRow row = InputRow(in, info, kernel.swapped, cell_y);
+  for (int p = 0; p < info.planes; ++p) PlaceRows(out, info, p, cell_y, row.out[p], false);
+  BestPixelKernels().write[static_cast<int>(kernel.layout)](
+      row, MakeWriteFactors(in.matrix, in.range, info.bits, sane), residual);
 }
 
 }  // namespace cpl

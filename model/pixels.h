@@ -34,24 +34,21 @@ void ValidateFrame(const ConstFrameView& frame);
 // The same for `out`, and that it has the format, size, matrix and range of `in`.
 void ValidateFramePair(const ConstFrameView& in, const FrameView& out);
 
-// Writes CellsAcross(width) * 12 normalised values. 0 <= cell_y < CellsAcross(height). In the 4:2:0
-// formats the one chroma sample of a cell serves its four pixels.
+// Writes CellsAcross(width) * 12 normalised values. 0 <= cell_y < CellsAcross(height). A chroma
+// sample serves all pixels that share it, unfiltered. Where the format is kGRAY8, R' = G' = B' =
+// Y'.
 void ReadCellRow(const ConstFrameView& frame, int cell_y, float* cells);
 
 // Composes out = clip(in + strength * residual), rounded to nearest, over one row of cells.
 // `residual`: CellsAcross(width) * 12 differences in normalised units (so 4 is from black to
 // white). strength: 0..1, clamped to it; NaN counts as 0. In the YUV formats it is the residual
-// that is converted: luma per pixel, chroma as the mean over those of the cell's pixels that lie in
-// the frame. So a zero residual or strength 0 gives the input bit for bit. A residual that is NaN
-// counts as 0; values beyond +-1e6 count as that. Alpha and padding bytes are those of `in`;
+// that is converted: luma per pixel, chroma as the mean over those pixels that share the sample and
+// lie in the frame; kGRAY8 has luma alone. So a zero residual or strength 0 gives the input bit for
+// bit, in the formats of 10 bits too. A residual that is NaN counts as 0; values beyond +-1e6 count
+// as that. Alpha, padding bytes and the bits of a word that hold no value are those of `in`;
 // nothing beyond a row's end is written. `in` and `out` may be the same memory; otherwise they must
 // not overlap.
 void WriteCellRow(const ConstFrameView& in, const FrameView& out, int cell_y, const float* residual,
                   float strength);
-
-// Copies the 12 values of each cell to out[cell_x * channels + 0..11] and leaves the other channels
-// alone. channels >= 12. The second form rounds to bfloat16, to nearest even; NaN stays NaN.
-void PackRow(const float* cells, int cells_x, float* out, int channels);
-void PackRow(const float* cells, int cells_x, std::uint16_t* out, int channels);
 
 }  // namespace cpl

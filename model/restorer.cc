@@ -8,65 +8,27 @@
 #include <c10/core/InferenceMode.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <cstring>
 #include <mutex>
-#include <new>
 
 #include "cpl/error.h"
 #include "model/combine.h"
 #include "model/cpu.h"
+#include "model/exec_folded.h"
+#include "model/exec_stream.h"
 #include "model/model_file.h"
+#include "model/open_model.h"
 #include "model/pixels.h"
+#include "model/restore_call.h"
 #include "model/router_state.h"
+#include "model/thread_pool.h"
 
 namespace cpl {
 namespace {
 
-constexpr int kMinSide = 16;
 // The first look at a scene is worth more patches than the ones that follow.
-constexpr int kFirstLookFactor = 8;
-
-double Milliseconds() {
-  return std::chrono::duration<double, std::milli>(
-             std::chrono::steady_clock::now().time_since_epoch())
-      .count();
-}
-
-// LibTorch keeps the number of threads per calling thread; setting it is not free.
-void UseThreads(int threads) {
-  thread_local int current = 0;
-  if (current == threads) return;
-  at::set_num_threads(threads);
-  current = threads;
-}
-
-// Runs `call` and turns whatever LibTorch throws into Error.
-template <typename Call>
-auto Guarded(const char* doing, const Call& call) {
-  try {
-    return call();
-  } catch (const Error&) {
-    throw;
-  } catch (const std::bad_alloc&) {
-    throw Error(ErrorCode::kOutOfMemory, std::string("out of memory while ") + doing);
-  } catch (const c10::Error& error) {
-    const std::string what = error.what_without_backtrace();
-    const bool memory = what.find("can't allocate memory") != std::string::npos;
-    throw Error(memory ? ErrorCode::kOutOfMemory : ErrorCode::kInternal,
-                std::string(memory ? "out of memory while " : "LibTorch failed while ") + doing +
-                    ": " + what);
-  } catch (const std::exception& error) {
-    throw Error(ErrorCode::kInternal, std::string("failed while ") + doing + ": " + error.what());
-  }
-}
-
-void CopyFrame(const ConstFrameView& in, const FrameView& out) {
-  if (in.plane[0] == out.plane[0]) return;
-  const std::vector<float> nothing(static_cast<std::size_t>(CellsAcross(in.width)) * kCellChannels);
-  for (int y = 0; y < CellsAcross(in.height); ++y) WriteCellRow(in, out, y, nothing.data(), 0);
-}
+constexpr int kFirstLookFactor = 10;
 
 class LiveModel final : public Model {
  public:
@@ -94,6 +56,7 @@ class LiveModel final : public Model {
     const auto clean = std::find(file_.prompts.begin(), file_.prompts.end(), "clean");
     clean_ = clean == file_.prompts.end() ? -1 : static_cast<int>(clean - file_.prompts.begin());
     folded_.resize(file_.prompts.size());
+    packed_.resize(file_.prompts.size());
   }
 
   const ModelInfo& info() const override { return info_; }
@@ -104,31 +67,42 @@ class LiveModel final : public Model {
   const Parameters& parameters() const { return file_.parameters; }
   int threads() const { return threads_; }
   int clean() const { return clean_; }
-  at::ScalarType dtype() const {
-    return precision_ == Precision::kBf16 ? at::kBFloat16 : at::kFloat;
-  }
 
-  // The weights with one prompt folded in, made at its first use.
-  const std::vector<FoldedConv>& Folded(int prompt) {
+  // The weights with one prompt folded in, made at its first use: for the executor in float32, for
+  // LibTorch in bfloat16.
+  const exec::PackedLive& Packed(int prompt) {
     const std::lock_guard<std::mutex> lock(mutex_);
-    if (folded_[prompt].empty()) {
-      at::Tensor mix = at::zeros({static_cast<std::int64_t>(file_.prompts.size())});
-      mix[prompt] = 1;
-      std::vector<FoldedConv> convs = Fold(file_.config, file_.parameters, mix);
-      for (FoldedConv& conv : convs) conv.weight = conv.weight.to(dtype());
-      folded_[prompt] = std::move(convs);
+    if (!packed_[prompt]) {
+      packed_[prompt] = std::make_unique<exec::PackedLive>(exec::Pack(file_.config, Fold(prompt)));
+    }
+    return *packed_[prompt];
+  }
+  const FoldedNet& Folded(int prompt) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (folded_[prompt].convs.empty()) {
+      FoldedNet net = Fold(prompt);
+      // The motion head is small and decides over many frames: it stays in float32.
+      for (FoldedConv& conv : net.convs) conv.weight = conv.weight.to(at::kBFloat16);
+      folded_[prompt] = std::move(net);
     }
     return folded_[prompt];
   }
 
  private:
+  FoldedNet Fold(int prompt) const {
+    at::Tensor mix = at::zeros({static_cast<std::int64_t>(file_.prompts.size())});
+    mix[prompt] = 1;
+    return cpl::Fold(file_.config, file_.parameters, mix);
+  }
+
   LiveModelFile file_;
   ModelInfo info_;
   Precision precision_;
   int threads_;
   int clean_;
   std::mutex mutex_;
-  std::vector<std::vector<FoldedConv>> folded_;
+  std::vector<FoldedNet> folded_;
+  std::vector<std::unique_ptr<exec::PackedLive>> packed_;
 };
 
 class LiveStream final : public Restorer {
@@ -136,7 +110,8 @@ class LiveStream final : public Restorer {
   explicit LiveStream(std::shared_ptr<LiveModel> model)
       : model_(std::move(model)),
         router_(static_cast<int>(model_->info().prompts.size()), model_->config().conditioning,
-                model_->clean()) {}
+                model_->clean()),
+        heads_(exec::MakeRouter(model_->config(), model_->parameters())) {}
 
   FrameReport Look(const ConstFrameView& in, const RestoreParams& params) override {
     return Guarded("looking at a frame", [&] {
@@ -182,21 +157,7 @@ class LiveStream final : public Restorer {
 
  private:
   void CheckFrame(const ConstFrameView& in, const RestoreParams& params) {
-    ValidateFrame(in);
-    if (in.width < kMinSide || in.height < kMinSide) {
-      throw Error(ErrorCode::kInvalidArgument, "a frame of " + std::to_string(in.width) + "x" +
-                                                   std::to_string(in.height) +
-                                                   " is too small, 16x16 is the least");
-    }
-    const int prompts = static_cast<int>(model_->info().prompts.size());
-    if (params.prompt < kAutoPrompt || params.prompt >= prompts) {
-      throw Error(ErrorCode::kInvalidArgument, "prompt " + std::to_string(params.prompt) +
-                                                   " does not exist, the model has " +
-                                                   std::to_string(prompts));
-    }
-    if (!(params.strength >= 0 && params.strength <= 1)) {
-      throw Error(ErrorCode::kInvalidArgument, "strength must lie in 0..1");
-    }
+    CheckCall(in, params, static_cast<int>(model_->info().prompts.size()));
     const bool same = in.width == last_.width && in.height == last_.height &&
                       in.format == last_.format && in.matrix == last_.matrix &&
                       in.range == last_.range;
@@ -209,20 +170,27 @@ class LiveStream final : public Restorer {
     across_ = padded(CellsAcross(in.width));
     down_ = padded(CellsAcross(in.height));
     x_ = at::Tensor();
+    executor_.reset();
+  }
+
+  int ThreadsFor(const RestoreParams& params) const {
+    return params.threads > 0 ? params.threads : model_->threads();
   }
 
   FrameReport LookAt(const ConstFrameView& in, const RestoreParams& params) {
     const double begin = Milliseconds();
     if (!looked_) {
-      const c10::InferenceMode inference;
-      UseThreads(model_->threads());
+      router_.SetClear(params.clear_threshold, params.clear_hysteresis);
       scene_cut_ = cut_.Update(in);
       if (scene_cut_) {
         has_past_ = false;
         router_.Reset();
         looks_ = 0;
       }
-      Route(in);
+      if (looks_ == 0 || --until_look_ <= 0) {
+        Route(in);
+        until_look_ = std::max(1, params.interval);
+      }
       looked_ = true;
     }
     FrameReport report;
@@ -239,104 +207,136 @@ class LiveStream final : public Restorer {
     const LiveConfig& config = model_->config();
     const int most = config.router_patches * (looks_ == 0 ? kFirstLookFactor : 1);
     const int count = std::min(RouterTiles(in.width, in.height), most);
-    at::Tensor patches = at::empty({count, kRouterPatch, kRouterPatch, kCellChannels}, at::kFloat);
-    ReadRouterPatches(in, patches_seen_, count, patches.data_ptr<float>());
+    patches_.resize(static_cast<std::size_t>(count) * kRouterPatch * kRouterPatch * kCellChannels);
+    ReadRouterPatches(in, patches_seen_, count, patches_.data());
     patches_seen_ += count;
     ++looks_;
-    // The router is a few million multiply-adds: float32 costs nothing there.
-    const cpl::Route route = RunRouter(model_->parameters(), patches.permute({0, 3, 1, 2}), count);
-    const at::Tensor probabilities = route.logits.softmax(1).contiguous();
-    const at::Tensor cond = route.cond.contiguous();
-    const float* p = probabilities.data_ptr<float>();
-    const float* c = cond.data_ptr<float>();
-    router_.Update({p, p + probabilities.numel()}, {c, c + cond.numel()});
+    std::vector<float> probabilities(heads_.prompts()), cond(heads_.conditioning());
+    heads_.Run(patches_.data(), count, probabilities.data(), cond.data());
+    router_.Update(probabilities, cond);
   }
 
   void Allocate() {
     x_ = at::empty({1, down_, across_, kCellChannels}, at::kFloat);
-    state_ = at::empty({1, down_, across_, kStateChannels}, at::kFloat);
-    if (model_->dtype() == at::kBFloat16) {
-      x16_ = at::empty(x_.sizes(), at::kBFloat16);
-      state16_ = at::empty(state_.sizes(), at::kBFloat16);
-    }
+    memory_ = at::empty_like(x_);
+    blend_ = at::empty_like(x_);
+    side_ = at::empty({1, down_, across_, kSideChannels}, at::kFloat);
+    const std::int64_t blocks_y = down_ / kMotionScale, blocks_x = across_ / kMotionScale;
+    motion_ = at::empty({1, blocks_y, blocks_x, kMotionInputs}, at::kFloat);
+    maps_ = at::empty({1, blocks_y, blocks_x, kMapChannels}, at::kFloat);
+    count_ = at::empty({blocks_y, blocks_x}, at::kFloat);
+    blend16_ = at::empty(blend_.sizes(), at::kBFloat16);
+    side16_ = at::empty(side_.sizes(), at::kBFloat16);
   }
 
   void Run(const ConstFrameView& in, const FrameView& out, const RestoreParams& params,
            FrameReport& report) {
     const c10::InferenceMode inference;
-    UseThreads(model_->threads());
+    if (model_->precision() == Precision::kFp32) {
+      RunExecutor(in, out, params, report);
+      return;
+    }
+    UseThreads(ThreadsFor(params));
     if (!x_.defined()) Allocate();
-    const bool first = !has_past_;
-    ReadInput(in, first);
-
-    const double begin = Milliseconds();
-    const bool bf16 = model_->dtype() == at::kBFloat16;
+    if (!has_past_) count_.zero_();
+    const FoldedNet& folded = model_->Folded(report.prompt);
     const at::Tensor cond =
         at::from_blob(const_cast<float*>(router_.conditioning().data()),
                       {1, static_cast<std::int64_t>(router_.conditioning().size())}, at::kFloat);
-    LiveOutput net = RunLive(model_->config(), model_->Folded(report.prompt),
-                             (bf16 ? x16_ : x_).permute({0, 3, 1, 2}),
-                             (bf16 ? state16_ : state_).permute({0, 3, 1, 2}), cond);
+    ReadInput(in);
+    BlendInput(folded, cond);
+
+    const double begin = Milliseconds();
+    LiveOutput net = RunLive(model_->config(), folded.convs, blend16_.permute({0, 3, 1, 2}),
+                             side16_.permute({0, 3, 1, 2}), cond);
     net.output = net.output.contiguous(at::MemoryFormat::ChannelsLast);
     net.field = net.field.to(at::kFloat).contiguous(at::MemoryFormat::ChannelsLast);
     report.network_ms = Milliseconds() - begin;
 
-    Compose(in, out, net, first, params.strength);
+    Compose(in, out, net, params.strength);
     has_past_ = true;
   }
 
-  // Frame -> x_, and the network's copies of it and of the state.
-  void ReadInput(const ConstFrameView& in, bool first) {
+  void RunExecutor(const ConstFrameView& in, const FrameView& out, const RestoreParams& params,
+                   FrameReport& report) {
+    const int threads = ThreadsFor(params);
+    if (!pool_ || pool_->threads() != threads) pool_ = std::make_unique<ThreadPool>(threads);
+    if (!executor_) {
+      executor_ = std::make_unique<exec::Stream>(model_->config(), in.width, in.height, threads);
+    }
+    if (!has_past_) executor_->Forget();
+    has_past_ = false;  // a frame that fails leaves none
+    report.network_ms =
+        executor_->Restore(model_->Packed(report.prompt), router_.conditioning().data(), in, out,
+                           params.strength, *pool_);
+    has_past_ = true;
+  }
+
+  // Frame -> x_, and what the motion head sees of it.
+  void ReadInput(const ConstFrameView& in) {
     const int cells_x = CellsAcross(in.width), cells_y = CellsAcross(in.height);
-    const bool bf16 = x16_.defined();
+    const int blocks = across_ / kMotionScale;
     float* x = x_.data_ptr<float>();
-    float* state = state_.data_ptr<float>();
-    at::parallel_for(0, down_, 8, [&](std::int64_t begin, std::int64_t end) {
-      for (std::int64_t y = begin; y < end; ++y) {
-        float* row = x + y * across_ * kCellChannels;
-        // Rows below the frame repeat its last one.
-        ReadCellRow(in, std::min<int>(static_cast<int>(y), cells_y - 1), row);
-        for (int cx = cells_x; cx < across_; ++cx) {
-          std::memcpy(row + cx * kCellChannels, row + (cells_x - 1) * kCellChannels,
-                      sizeof(float) * kCellChannels);
+    float* memory = memory_.data_ptr<float>();
+    at::parallel_for(0, down_ / kMotionScale, 2, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t by = begin; by < end; ++by) {
+        for (std::int64_t y = by * kMotionScale; y < (by + 1) * kMotionScale; ++y) {
+          float* row = x + y * across_ * kCellChannels;
+          // Rows below the frame repeat its last one.
+          ReadCellRow(in, std::min<int>(static_cast<int>(y), cells_y - 1), row);
+          for (int cx = cells_x; cx < across_; ++cx) {
+            std::memcpy(row + cx * kCellChannels, row + (cells_x - 1) * kCellChannels,
+                        sizeof(float) * kCellChannels);
+          }
         }
-        float* past = state + y * across_ * kStateChannels;
-        if (first) StartStateRow(row, across_, past);
-        if (bf16) {
-          RoundRow(row, across_ * kCellChannels,
-                   reinterpret_cast<std::uint16_t*>(x16_.data_ptr()) + y * across_ * kCellChannels);
-          RoundRow(
-              past, across_ * kStateChannels,
-              reinterpret_cast<std::uint16_t*>(state16_.data_ptr()) + y * across_ * kStateChannels);
+        const std::int64_t at = by * kMotionScale * across_ * kCellChannels;
+        if (!has_past_) {
+          std::memcpy(memory + at, x + at, sizeof(float) * kMotionScale * across_ * kCellChannels);
         }
+        MotionRow(x + at, memory + at, count_.data_ptr<float>() + by * blocks, blocks,
+                  motion_.data_ptr<float>() + by * blocks * kMotionInputs);
       }
     });
   }
 
-  // The network's output -> the next state, and the residual into the frame.
-  void Compose(const ConstFrameView& in, const FrameView& out, const LiveOutput& net, bool first,
+  // x_ and the memory -> what the network sees.
+  void BlendInput(const FoldedNet& folded, const at::Tensor& cond) {
+    at::Tensor head = RunConv(folded.motion[0], motion_.permute({0, 3, 1, 2}), cond).relu_();
+    head = RunConv(folded.motion[1], head, cond).contiguous(at::MemoryFormat::ChannelsLast);
+    KeepBlocks(head.data_ptr<float>(), static_cast<int>(count_.numel()), count_.data_ptr<float>(),
+               maps_.data_ptr<float>());
+    const int blocks_y = down_ / kMotionScale;
+    at::parallel_for(0, down_, 8, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t y = begin; y < end; ++y) {
+        const std::int64_t at = y * across_ * kCellChannels, side_at = y * across_ * kSideChannels;
+        float* blend = blend_.data_ptr<float>() + at;
+        float* side = side_.data_ptr<float>() + side_at;
+        BlendRow(x_.data_ptr<float>() + at, memory_.data_ptr<float>() + at, maps_.data_ptr<float>(),
+                 blocks_y, static_cast<int>(y), across_, blend, side);
+        RoundRow(blend, across_ * kCellChannels,
+                 reinterpret_cast<std::uint16_t*>(blend16_.data_ptr()) + at);
+        RoundRow(side, across_ * kSideChannels,
+                 reinterpret_cast<std::uint16_t*>(side16_.data_ptr()) + side_at);
+      }
+    });
+  }
+
+  // The network's output -> the next memory, and the residual into the frame.
+  void Compose(const ConstFrameView& in, const FrameView& out, const LiveOutput& net,
                float strength) {
     const int cells_y = CellsAcross(in.height);
-    const float* x = x_.data_ptr<float>();
-    float* state = state_.data_ptr<float>();
-    const bool bf16 = net.output.scalar_type() == at::kBFloat16;
     const GainField field{net.field.data_ptr<float>(), static_cast<int>(net.field.size(3)),
                           static_cast<int>(net.field.size(2))};
     at::parallel_for(0, down_, 8, [&](std::int64_t begin, std::int64_t end) {
       std::vector<float> residual(static_cast<std::size_t>(across_) * kCellChannels);
-      std::vector<float> widened(bf16 ? static_cast<std::size_t>(across_) * kStateChannels : 0);
+      std::vector<float> output(static_cast<std::size_t>(across_) * kOutputChannels);
       for (std::int64_t y = begin; y < end; ++y) {
-        const std::int64_t at = y * across_ * kStateChannels;
-        const float* output;
-        if (bf16) {
-          WidenRow(reinterpret_cast<const std::uint16_t*>(net.output.data_ptr()) + at,
-                   across_ * kStateChannels, widened.data());
-          output = widened.data();
-        } else {
-          output = net.output.data_ptr<float>() + at;
-        }
-        CombineRow(output, x + y * across_ * kCellChannels, field, static_cast<int>(y), across_,
-                   first, state + at, residual.data());
+        const std::int64_t at = y * across_ * kCellChannels;
+        const std::int64_t output_at = y * across_ * kOutputChannels;
+        WidenRow(reinterpret_cast<const std::uint16_t*>(net.output.data_ptr()) + output_at,
+                 across_ * kOutputChannels, output.data());
+        CombineRow(output.data(), blend_.data_ptr<float>() + at, x_.data_ptr<float>() + at, field,
+                   static_cast<int>(y), across_, memory_.data_ptr<float>() + at, residual.data());
         if (y < cells_y) {
           WriteCellRow(in, out, static_cast<int>(y), residual.data(), strength);
         }
@@ -346,6 +346,8 @@ class LiveStream final : public Restorer {
 
   std::shared_ptr<LiveModel> model_;
   RouterState router_;
+  exec::RouterExecutor heads_;
+  std::vector<float> patches_;
   SceneCut cut_;
   ConstFrameView last_;  // what the buffers are made for; its planes are null
   int across_ = 0;       // padded size in cells
@@ -354,9 +356,16 @@ class LiveStream final : public Restorer {
   bool looked_ = false;
   bool scene_cut_ = false;
   std::int64_t looks_ = 0;
+  int until_look_ = 0;  // frames until the router looks again
   std::int64_t patches_seen_ = 0;
-  at::Tensor x_, state_;      // [1, down_, across_, 12 and 16], float32
-  at::Tensor x16_, state16_;  // the same rounded, in bf16 only
+  // In float32 frames run here.
+  std::unique_ptr<ThreadPool> pool_;
+  std::unique_ptr<exec::Stream> executor_;
+  // In bfloat16 here. All float32, [1, down_, across_, channels] or, of blocks, a quarter of that
+  // size.
+  at::Tensor x_, memory_, blend_, side_;
+  at::Tensor motion_, maps_, count_;
+  at::Tensor blend16_, side16_;  // rounded
 };
 
 std::unique_ptr<Restorer> LiveModel::NewStream() {
@@ -365,11 +374,8 @@ std::unique_ptr<Restorer> LiveModel::NewStream() {
 
 }  // namespace
 
-std::shared_ptr<Model> LoadModel(const std::string& path_or_name, const ModelOptions& options) {
-  return Guarded("loading a model", [&]() -> std::shared_ptr<Model> {
-    const c10::InferenceMode inference;
-    return std::make_shared<LiveModel>(FindModel(path_or_name), options);
-  });
+std::shared_ptr<Model> OpenLiveModel(const std::string& path, const ModelOptions& options) {
+  return std::make_shared<LiveModel>(path, options);
 }
 
 }  // namespace cpl

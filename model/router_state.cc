@@ -15,9 +15,6 @@ namespace {
 constexpr double kMemory = 8;
 // Another prompt must lead by this much before it takes over.
 constexpr float kLead = 0.15f;
-// A stream becomes clear above the first and stops being so below the second.
-constexpr float kEnterClear = 0.9f;
-constexpr float kLeaveClear = 0.7f;
 
 // Blocks of the scene-cut test, and the mean change (white = 1) that makes a cut. A third of the
 // picture changing by a third of the range is one; weather, noise and movers stay far below.
@@ -34,26 +31,9 @@ ConstFrameView Crop(const ConstFrameView& frame, int x, int y, int width, int he
   ConstFrameView part = frame;
   part.width = width;
   part.height = height;
-  const auto move = [&](int plane, int column_bytes, int row) {
-    part.plane[plane] += row * frame.stride[plane] + column_bytes;
-  };
-  switch (frame.format) {
-    case PixelFormat::kNV12:
-      move(0, x, y);
-      move(1, x, y / 2);
-      break;
-    case PixelFormat::kI420:
-      move(0, x, y);
-      move(1, x / 2, y / 2);
-      move(2, x / 2, y / 2);
-      break;
-    case PixelFormat::kRGB:
-    case PixelFormat::kBGR:
-      move(0, x * 3, y);
-      break;
-    default:
-      move(0, x * 4, y);
-      break;
+  const FormatInfo info = FormatInfoOf(frame.format);
+  for (int p = 0; p < info.planes; ++p) {
+    part.plane[p] += PlaneRows(info, p, y) * frame.stride[p] + PlaneRowBytes(info, p, x);
   }
   return part;
 }
@@ -146,7 +126,7 @@ void RouterState::Update(const std::vector<float>& probabilities,
                                     probabilities_.begin());
   if (frames_ == 1 || probabilities_[best] > probabilities_[prompt_] + kLead) prompt_ = best;
   clear_ = clean_ >= 0 && prompt_ == clean_ &&
-           probabilities_[clean_] > (clear_ ? kLeaveClear : kEnterClear);
+           probabilities_[clean_] > (clear_ ? leave_clear_ : enter_clear_);
 }
 
 }  // namespace cpl

@@ -41,6 +41,12 @@ class RouterState {
 
   void Reset();
 
+  // When the stream is clear: see RestoreParams. Counts from the next Update on.
+  void SetClear(float threshold, float hysteresis) {
+    enter_clear_ = threshold;
+    leave_clear_ = threshold - hysteresis;
+  }
+
   // Takes a frame's probabilities and conditioning vector.
   void Update(const std::vector<float>& probabilities, const std::vector<float>& conditioning);
 
@@ -53,6 +59,8 @@ class RouterState {
   int clean_;
   int prompt_ = 0;
   bool clear_ = false;
+  float enter_clear_ = 0.9f;
+  float leave_clear_ = 0.7f;
   std::int64_t frames_ = 0;
   std::vector<float> probabilities_;
   std::vector<float> conditioning_;

@@ -7,6 +7,7 @@
 
 #include "cpl/error.h"
 #include "model/combine.h"
+#include "model/recurrence.h"
 #include "tests/model_fixture.h"
 
 namespace cpl {
@@ -53,8 +54,9 @@ TEST(LiveConfig, CountsMultiplyAdds) {
   const double at_half = 12 * 16 * 9 + 16 * 16 + 16 * 16 * 9 + 16 * 16 * 9;
   const double at_quarter = 16 * 32 * 4 + 32 * 64;
   const double at_eighth = 32 * 64 * 4 + 64 * 128 + 64 * 3;
+  const double at_block = 7 * 12 * 9 + 12 * 3 * 9;  // the motion head
   const double heads = 2 * (256 * 12 * 16 * 4 + 64 * 16 * 24 * 9 + 16 * 24 * 32 * 9);
-  const double expected = cells * (at_half + at_quarter / 4 + at_eighth / 16) + heads;
+  const double expected = cells * (at_half + at_quarter / 4 + (at_eighth + at_block) / 16) + heads;
   EXPECT_NEAR(config.MacsPerPixel(256, 256), expected / 65536, 1e-6);
 }
 
@@ -97,7 +99,7 @@ TEST(LiveConfig, RefusesNonsenseByName) {
 TEST(LiveNet, FoldingAPromptEqualsScalingItsChannels) {
   const LiveConfig config;
   const Parameters parameters = WithPrompts(config);
-  const FoldedConv folded = Fold(config, parameters, OneHot(2)).front();
+  const FoldedConv folded = Fold(config, parameters, OneHot(2)).convs.front();
   const at::Tensor x = Random({1, 12, 8, 8}, 1);
   const at::Tensor in = (1 + parameters.Get("stem.prompt_in")[2]).view({1, -1, 1, 1});
   const at::Tensor out = (1 + parameters.Get("stem.prompt_out")[2]).view({1, -1, 1, 1});
@@ -113,7 +115,8 @@ TEST(LiveNet, PromptsMatterAndEndToEndHasNone) {
   const at::Tensor x = Random({1, 12, 16, 24}, 1), cond = at::zeros({1, 4});
   const Parameters parameters = WithPrompts(config);
   const auto run = [&](int prompt) {
-    return RunLive(config, Fold(config, parameters, OneHot(prompt)), x, FirstState(x), cond).output;
+    return RestoreFrame(config, Fold(config, parameters, OneHot(prompt)), x, NoMemory(x), cond)
+        .picture;
   };
   EXPECT_GT(MaxDifference(run(1), run(2)), 1e-3);
   EXPECT_EQ(MaxDifference(run(1), run(1)), 0);
@@ -126,56 +129,113 @@ TEST(LiveNet, PromptsMatterAndEndToEndHasNone) {
 TEST(LiveNet, AFrameInABatchIsTheFrameAlone) {
   const LiveConfig config;
   const Parameters parameters = WithPrompts(config);
-  const std::vector<FoldedConv> convs = Fold(config, parameters, OneHot(1));
+  const FoldedNet net = Fold(config, parameters, OneHot(1));
   const at::Tensor x = Random({3, 12, 16, 24}, 1), cond = Random({3, 16}, 2);
-  const LiveOutput all = RunLive(config, convs, x, FirstState(x), cond);
-  const at::Tensor one = x.slice(0, 1, 2);
-  const LiveOutput alone = RunLive(config, convs, one, FirstState(one), cond.slice(0, 1, 2));
-  EXPECT_LT(MaxDifference(all.output.slice(0, 1, 2), alone.output), 1e-4);
-  EXPECT_LT(MaxDifference(all.field.slice(0, 1, 2), alone.field), 1e-4);
+  const auto one = [](const at::Tensor& t) { return t.slice(0, 1, 2); };
+  const auto twice = [&](const at::Tensor& frames, const at::Tensor& conditions) {
+    const Restored first = RestoreFrame(config, net, frames, NoMemory(frames), conditions);
+    return RestoreFrame(config, net, frames * 0.9, first.memory, conditions);
+  };
+  const Restored all = twice(x, cond), alone = twice(one(x), one(cond));
+  EXPECT_LT(MaxDifference(one(all.picture), alone.picture), 1e-4);
+  EXPECT_LT(MaxDifference(one(all.memory.picture), alone.memory.picture), 1e-4);
+}
+
+at::Tensor Rows(const at::Tensor& t) { return t.permute({0, 2, 3, 1}).contiguous(); }
+
+Memory RandomMemory(int h, int w) {
+  return {Random({1, 12, h, w}, 4), Random({1, 1, h / 4, w / 4}, 5).abs() * 6 + 1};
 }
 
 // The fused rows that Restorer runs are the definition that is trained.
-TEST(LiveNet, CombineRowIsNextState) {
+TEST(Recurrence, RowsBeforeTheNetworkAreTheBlend) {
+  const int h = 16, w = 24, blocks = (h / 4) * (w / 4);
+  const LiveConfig config;
+  const FoldedNet net = Fold(config, WithPrompts(config), OneHot(2));
+  const at::Tensor x = Random({1, 12, h, w}, 3), cond = Random({1, 16}, 6);
   for (const bool first : {true, false}) {
-    const int h = 16, w = 24;
-    LiveOutput out{Random({1, 16, h, w}, 1), Random({1, 3, h / 4, w / 4}, 2)};
-    const at::Tensor x = Random({1, 12, h, w}, 3);
-    at::Tensor state = first ? FirstState(x) : Random({1, 16, h, w}, 4);
-    const at::Tensor expected = NextState(out, x, state, first).permute({0, 2, 3, 1}).contiguous();
-    const auto rows = [](const at::Tensor& t) { return t.permute({0, 2, 3, 1}).contiguous(); };
-    const at::Tensor net = rows(out.output), cells = rows(x), field = rows(out.field);
-    at::Tensor fused = rows(state).clone();
-    std::vector<float> residual(w * kCellChannels);
-    for (int y = 0; y < h; ++y) {
-      CombineRow(net.data_ptr<float>() + y * w * kStateChannels,
-                 cells.data_ptr<float>() + y * w * kCellChannels,
-                 {field.data_ptr<float>(), w / 4, h / 4}, y, w, first,
-                 fused.data_ptr<float>() + y * w * kStateChannels, residual.data());
-      const at::Tensor picture = expected[0][y].slice(1, 0, kCellChannels) - cells[0][y];
-      EXPECT_LT(MaxDifference(at::from_blob(residual.data(), {w, kCellChannels}), picture), 1e-4);
+    const Memory memory = first ? NoMemory(x) : RandomMemory(h, w);
+    const Blend expected = BlendFrame(net, x, memory, cond);
+
+    const at::Tensor cells = Rows(x), past = Rows(memory.picture);
+    at::Tensor count = memory.count.clone(), motion = at::empty({1, h / 4, w / 4, kMotionInputs});
+    for (int by = 0; by < h / 4; ++by) {
+      MotionRow(cells.data_ptr<float>() + by * 4 * w * 12, past.data_ptr<float>() + by * 4 * w * 12,
+                count.data_ptr<float>() + by * w / 4, w / 4,
+                motion.data_ptr<float>() + by * w / 4 * kMotionInputs);
     }
-    EXPECT_LT(MaxDifference(fused, expected), 1e-4);
+    at::Tensor head = RunConv(net.motion[0], motion.permute({0, 3, 1, 2}), cond).relu();
+    head = Rows(RunConv(net.motion[1], head, cond));
+    at::Tensor maps = at::empty({1, h / 4, w / 4, kMapChannels});
+    KeepBlocks(head.data_ptr<float>(), blocks, count.data_ptr<float>(), maps.data_ptr<float>());
+    at::Tensor blend = at::empty_like(cells), side = at::empty({1, h, w, kSideChannels});
+    for (int y = 0; y < h; ++y) {
+      BlendRow(cells.data_ptr<float>() + y * w * 12, past.data_ptr<float>() + y * w * 12,
+               maps.data_ptr<float>(), h / 4, y, w, blend.data_ptr<float>() + y * w * 12,
+               side.data_ptr<float>() + y * w * kSideChannels);
+    }
+    EXPECT_LT(MaxDifference(count, expected.count), 1e-4);
+    EXPECT_LT(MaxDifference(blend, Rows(expected.x)), 1e-4);
+    EXPECT_LT(MaxDifference(side, Rows(expected.side)), 1e-4);
+    if (first) {
+      EXPECT_EQ(MaxDifference(blend, cells), 0) << "without a past the blend is the frame";
+    }
   }
 }
 
-TEST(LiveNet, StartStateRowIsFirstState) {
-  const at::Tensor x = Random({1, 12, 1, 8}, 3);
-  const at::Tensor cells = x.permute({0, 2, 3, 1}).contiguous();
-  std::vector<float> state(8 * kStateChannels);
-  StartStateRow(cells.data_ptr<float>(), 8, state.data());
-  const at::Tensor expected = FirstState(x).permute({0, 2, 3, 1}).contiguous();
-  EXPECT_EQ(MaxDifference(at::from_blob(state.data(), {1, 1, 8, kStateChannels}), expected), 0);
+TEST(Recurrence, RowsBehindTheNetworkFinishTheFrame) {
+  const int h = 16, w = 24;
+  const LiveOutput out{Random({1, 16, h, w}, 1), Random({1, 3, h / 4, w / 4}, 2)};
+  const at::Tensor x = Random({1, 12, h, w}, 3), z = Random({1, 12, h, w}, 7);
+  const Restored expected = Finish(out, {z, {}, at::ones({1, 1, h / 4, w / 4})});
+  const at::Tensor net = Rows(out.output), cells = Rows(x), blend = Rows(z),
+                   field = Rows(out.field);
+  at::Tensor memory = at::empty_like(cells), residual = at::empty_like(cells);
+  for (int y = 0; y < h; ++y) {
+    CombineRow(net.data_ptr<float>() + y * w * kOutputChannels,
+               blend.data_ptr<float>() + y * w * 12, cells.data_ptr<float>() + y * w * 12,
+               {field.data_ptr<float>(), w / 4, h / 4}, y, w, memory.data_ptr<float>() + y * w * 12,
+               residual.data_ptr<float>() + y * w * 12);
+  }
+  EXPECT_LT(MaxDifference(residual + cells, Rows(expected.picture)), 1e-4);
+  EXPECT_LT(MaxDifference(memory, Rows(expected.memory.picture)), 1e-4);
 }
 
-TEST(LiveNet, CombineRowSurvivesNan) {
-  std::vector<float> output(4 * kStateChannels, NAN), x(4 * kCellChannels, 0.5f);
-  std::vector<float> state(4 * kStateChannels, NAN), residual(4 * kCellChannels, 1);
+// What the memory is for: where nothing moves it is the mean of all frames, and its count says so.
+TEST(Recurrence, AStillSceneIsAveraged) {
+  const int h = 8, w = 8;
+  Memory memory = NoMemory(Random({1, 12, h, w}, 1));
+  memory.count.fill_(1);
+  at::Tensor sum = memory.picture.clone();
+  FoldedNet net = Fold(LiveConfig(), WithPrompts(LiveConfig()), OneHot(0));
+  net.motion[1].weight = at::zeros_like(net.motion[1].weight);
+  net.motion[1].bias = at::full({kMotionOutputs}, 40.0);  // all of it is still
+  for (int t = 2; t <= 20; ++t) {
+    const at::Tensor x = Random({1, 12, h, w}, t);
+    const Blend blend = BlendFrame(net, x, memory, at::zeros({1, 16}));
+    sum += x;
+    EXPECT_NEAR(blend.count.max().item<float>(), std::min<float>(t, kMostFrames), 1e-3);
+    if (t <= kMostFrames) {
+      EXPECT_LT(MaxDifference(blend.x, sum / t), 1e-4) << t;
+    }
+    memory = {blend.x, blend.count};
+  }
+}
+
+TEST(Recurrence, RowsSurviveNan) {
+  std::vector<float> output(4 * kOutputChannels, NAN), x(4 * kCellChannels, 0.5f);
+  std::vector<float> memory(4 * kCellChannels, NAN), residual(4 * kCellChannels, 1);
   const std::vector<float> field(3, INFINITY);
-  CombineRow(output.data(), x.data(), {field.data(), 1, 1}, 0, 4, false, state.data(),
+  CombineRow(output.data(), x.data(), x.data(), {field.data(), 1, 1}, 0, 4, memory.data(),
              residual.data());
   for (const float value : residual) EXPECT_EQ(value, 0);
-  for (const float value : state) EXPECT_TRUE(std::isfinite(value));
+  for (const float value : memory) EXPECT_EQ(value, 0.5f);
+  const std::vector<float> head(kMotionOutputs, NAN);
+  std::vector<float> count = {3}, maps(kMapChannels);
+  KeepBlocks(head.data(), 1, count.data(), maps.data());
+  EXPECT_EQ(maps[0], 0);
+  EXPECT_EQ(count[0], 1);
+  for (const float value : maps) EXPECT_TRUE(std::isfinite(value));
 }
 
 TEST(LiveNet, Bf16RowsRoundToNearestEven) {
@@ -196,11 +256,10 @@ TEST(LiveNet, GradientIsRight) {
   const at::Tensor x = Random({2, 12, 16, 16}, 1), patches = Random({2, 12, 32, 32}, 2);
   const auto loss = [&] {
     const Route route = RunRouter(parameters, patches, 1);
-    const std::vector<FoldedConv> convs = Fold(config, parameters, OneHot(3));
-    at::Tensor state = FirstState(x);
-    state = NextState(RunLive(config, convs, x, state, route.cond), x, state, true);
-    state = NextState(RunLive(config, convs, x, state, route.cond), x, state, false);
-    return state.square().mean() + route.logits.square().mean();
+    const FoldedNet net = Fold(config, parameters, OneHot(3));
+    Restored restored = RestoreFrame(config, net, x, NoMemory(x), route.cond);
+    restored = RestoreFrame(config, net, x.flip(0), restored.memory, route.cond);
+    return restored.picture.square().mean() + route.logits.square().mean();
   };
   for (const auto& item : parameters.items()) item.second.requires_grad_(true);
   loss().backward();

@@ -63,24 +63,13 @@ TestFrame::TestFrame(PixelFormat format, int width, int height, std::uint64_t se
   view_.range = range;
   view_.width = width;
   view_.height = height;
-  const int half_width = (width + 1) / 2, half_height = (height + 1) / 2;
   struct Plane {
     int row, rows;
   };
   std::vector<Plane> planes;
-  switch (format) {
-    case PixelFormat::kNV12:
-      planes = {{width, height}, {2 * half_width, half_height}};
-      break;
-    case PixelFormat::kI420:
-      planes = {{width, height}, {half_width, half_height}, {half_width, half_height}};
-      break;
-    case PixelFormat::kRGB:
-    case PixelFormat::kBGR:
-      planes = {{3 * width, height}};
-      break;
-    default:
-      planes = {{4 * width, height}};
+  const FormatInfo info = FormatInfoOf(format);
+  for (int p = 0; p < info.planes; ++p) {
+    planes.push_back({static_cast<int>(PlaneRowBytes(info, p, width)), PlaneRows(info, p, height)});
   }
   std::size_t size = 0;
   for (const Plane& plane : planes) size += static_cast<std::size_t>(plane.row + 5) * plane.rows;

@@ -1,137 +1,46 @@
 // SPDX-License-Identifier: Apache-2.0
-//
-// The pixel paths against a slow reference in double precision, written from the standards'
-// formulas and not from the code.
 #include "model/pixels.h"
 
 #include <gtest/gtest.h>
 
-#include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <limits>
-#include <random>
-#include <string>
-#include <vector>
+#include <tuple>
 
 #include "cpl/error.h"
-#include "model/pixel_kernels.h"
+#include "tests/pixel_picture.h"
 
 namespace cpl {
 namespace {
 
-constexpr PixelFormat kFormats[] = {PixelFormat::kNV12, PixelFormat::kI420, PixelFormat::kRGB,
-                                    PixelFormat::kBGR,  PixelFormat::kRGBA, PixelFormat::kBGRA,
-                                    PixelFormat::kRGBx, PixelFormat::kBGRx};
+using test::ChromaSteps;
+using test::Describe;
+using test::FactsOf;
+using test::FormatFacts;
+using test::IsPacked;
+using test::Kb;
+using test::kFormats;
+using test::Kr;
+using test::LumaSteps;
+using test::PixelFrame;
+using test::ReferenceRgb;
+using test::Size;
+using test::Stride;
+using test::Triple;
+
 constexpr ColorMatrix kMatrices[] = {ColorMatrix::kBT601, ColorMatrix::kBT709,
                                      ColorMatrix::kBT2020};
 constexpr ColorRange kRanges[] = {ColorRange::kLimited, ColorRange::kFull};
-
-struct Size {
-  int width, height;
-};
 // The last two cross the chunks that the code works in.
 constexpr Size kSizes[] = {{16, 16}, {17, 19},  {1, 1},   {2, 3},  {1, 6},
                            {33, 64}, {101, 67}, {257, 5}, {256, 4}};
-
-enum class Stride { kTight, kPadded, kOffset, kNegative };
 constexpr Stride kStrides[] = {Stride::kTight, Stride::kPadded, Stride::kOffset, Stride::kNegative};
-
-bool IsYuv(PixelFormat format) {
-  return format == PixelFormat::kNV12 || format == PixelFormat::kI420;
-}
-
-int BytesPerPixel(PixelFormat format) {
-  if (IsYuv(format)) return 1;
-  return format == PixelFormat::kRGB || format == PixelFormat::kBGR ? 3 : 4;
-}
-
-bool BlueFirst(PixelFormat format) {
-  return format == PixelFormat::kBGR || format == PixelFormat::kBGRA ||
-         format == PixelFormat::kBGRx;
-}
-
-// A frame with memory of its own, all of it random, and knowledge of which bytes are pixels.
-struct TestFrame {
-  TestFrame(PixelFormat format, ColorMatrix matrix, ColorRange range, Size size, Stride kind,
-            unsigned seed) {
-    view.format = format;
-    view.matrix = matrix;
-    view.range = range;
-    view.width = size.width;
-    view.height = size.height;
-    const int cells = (size.width + 1) / 2;
-    const int planes = format == PixelFormat::kNV12 ? 2 : format == PixelFormat::kI420 ? 3 : 1;
-    std::mt19937 random(seed);
-    for (int p = 0; p < planes; ++p) {
-      row_bytes[p] = p == 0 ? size.width * BytesPerPixel(format) : planes == 2 ? 2 * cells : cells;
-      rows[p] = p == 0 ? size.height : (size.height + 1) / 2;
-      const int stride = row_bytes[p] + (kind == Stride::kTight ? 0 : 13 + 4 * p);
-      const int before = kind == Stride::kOffset ? 7 : 0;
-      bytes[p].resize(static_cast<std::size_t>(before + stride * rows[p] + 5));
-      // The extremes are as likely as all the rest.
-      for (std::uint8_t& byte : bytes[p]) {
-        const unsigned r = random() % 512;
-        byte = static_cast<std::uint8_t>(r < 256 ? r : r < 384 ? 0 : 255);
-      }
-      view.plane[p] = bytes[p].data() + before;
-      view.stride[p] = stride;
-      if (kind == Stride::kNegative) {
-        view.plane[p] += stride * (rows[p] - 1);
-        view.stride[p] = -stride;
-      }
-    }
-  }
-
-  std::uint8_t At(int plane, int x, int y) const {
-    return view.plane[plane][view.stride[plane] * y + x];
-  }
-
-  // The bytes that are no pixels, in order.
-  std::vector<std::uint8_t> Guard() const {
-    std::vector<std::uint8_t> guard;
-    for (int p = 0; p < 3; ++p) {
-      std::vector<bool> used(bytes[p].size(), false);
-      for (int y = 0; y < rows[p]; ++y) {
-        const std::ptrdiff_t at = view.plane[p] + view.stride[p] * y - bytes[p].data();
-        std::fill_n(used.begin() + at, row_bytes[p], true);
-      }
-      for (std::size_t i = 0; i < used.size(); ++i) {
-        if (!used[i]) guard.push_back(bytes[p][i]);
-      }
-    }
-    return guard;
-  }
-
-  std::vector<std::uint8_t> Pixels() const {
-    std::vector<std::uint8_t> pixels;
-    for (int p = 0; p < 3; ++p) {
-      for (int y = 0; y < rows[p]; ++y) {
-        const std::uint8_t* row = view.plane[p] + view.stride[p] * y;
-        pixels.insert(pixels.end(), row, row + row_bytes[p]);
-      }
-    }
-    return pixels;
-  }
-
-  FrameView view;
-  std::vector<std::uint8_t> bytes[3];
-  int row_bytes[3] = {0, 0, 0};
-  int rows[3] = {0, 0, 0};
-};
-
-std::string Describe(const FrameView& v) {
-  return "format " + std::to_string(static_cast<int>(v.format)) + " matrix " +
-         std::to_string(static_cast<int>(v.matrix)) + " range " +
-         std::to_string(static_cast<int>(v.range)) + " size " + std::to_string(v.width) + "x" +
-         std::to_string(v.height) + " stride " + std::to_string(v.stride[0]);
-}
 
 template <typename Body>
 void ForEachKind(const Body& body) {
-  for (const PixelFormat format : kFormats) {
+  for (const FormatFacts& format : kFormats) {
     for (const ColorMatrix matrix : kMatrices) {
-      if (!IsYuv(format) && matrix != ColorMatrix::kBT709) continue;  // Ignored by the RGB formats.
+      if (IsPacked(format) && matrix != ColorMatrix::kBT709) continue;  // ignored there
       for (const ColorRange range : kRanges) {
         for (const Size size : kSizes) {
           for (const Stride stride : kStrides) {
@@ -142,47 +51,6 @@ void ForEachKind(const Body& body) {
       }
     }
   }
-}
-
-double Kr(ColorMatrix m) {
-  return m == ColorMatrix::kBT601 ? 0.299 : m == ColorMatrix::kBT709 ? 0.2126 : 0.2627;
-}
-double Kb(ColorMatrix m) {
-  return m == ColorMatrix::kBT601 ? 0.114 : m == ColorMatrix::kBT709 ? 0.0722 : 0.0593;
-}
-
-// Bytes per unit of luma (or R, G, B), and of chroma.
-double LumaSteps(const FrameView& v) { return v.range == ColorRange::kFull ? 255 : 219; }
-double ChromaSteps(const FrameView& v) { return v.range == ColorRange::kFull ? 255 : 224; }
-
-struct Triple {
-  double c[3];
-};
-
-// R', G', B' of a pixel, black 0 and white 1.
-Triple ReferenceRgb(const TestFrame& frame, int x, int y) {
-  const FrameView& v = frame.view;
-  const double black = v.range == ColorRange::kFull ? 0 : 16;
-  const double steps = LumaSteps(v);
-  if (!IsYuv(v.format)) {
-    const int bytes = BytesPerPixel(v.format);
-    Triple rgb;
-    for (int c = 0; c < 3; ++c) {
-      const int place = BlueFirst(v.format) ? 2 - c : c;
-      rgb.c[c] = (frame.At(0, x * bytes + place, y) - black) / steps;
-    }
-    return rgb;
-  }
-  const bool nv12 = v.format == PixelFormat::kNV12;
-  const int u = nv12 ? frame.At(1, x / 2 * 2, y / 2) : frame.At(1, x / 2, y / 2);
-  const int w = nv12 ? frame.At(1, x / 2 * 2 + 1, y / 2) : frame.At(2, x / 2, y / 2);
-  const double luma = (frame.At(0, x, y) - black) / steps;
-  const double cb = (u - 128) / ChromaSteps(v);
-  const double cr = (w - 128) / ChromaSteps(v);
-  const double r = luma + 2 * (1 - Kr(v.matrix)) * cr;
-  const double b = luma + 2 * (1 - Kb(v.matrix)) * cb;
-  const double g = (luma - Kr(v.matrix) * r - Kb(v.matrix) * b) / (1 - Kr(v.matrix) - Kb(v.matrix));
-  return {{r, g, b}};
 }
 
 std::vector<float> RandomResidual(const FrameView& v, unsigned seed) {
@@ -204,80 +72,101 @@ void WriteFrame(const FrameView& in, const FrameView& out, const std::vector<flo
   }
 }
 
-// What `byte` must have become, to within rounding. The margin is for single precision.
-void ExpectComposed(int got, int byte, double change, const FrameView& v, int x, int y) {
-  const double wanted = std::clamp(byte + change, 0.0, 255.0);
-  ASSERT_LE(std::abs(got - wanted), 0.5 + 1e-3)
-      << Describe(v) << " at " << x << "," << y << ": " << byte << " + " << change;
+// What the value of `before` must have become, to within rounding; the bits that are none of it are
+// the same. The margin is for single precision.
+void ExpectComposed(const PixelFrame& in, int before, int after, double change, int x, int y) {
+  ASSERT_EQ(in.RestOf(after), in.RestOf(before)) << Describe(in.view) << " at " << x << "," << y;
+  const double wanted =
+      std::clamp(in.ValueOf(before) + change, 0.0, static_cast<double>(in.Largest()));
+  ASSERT_LE(std::abs(in.ValueOf(after) - wanted), 0.5 + (in.facts.bits == 10 ? 4e-3 : 1e-3))
+      << Describe(in.view) << " at " << x << "," << y << ": " << in.ValueOf(before) << " + "
+      << change;
 }
 
-void CheckWritten(const TestFrame& in, const TestFrame& out, const std::vector<float>& residual,
-                  double strength) {
+// The change of R', G', B' of a pixel, black to white being 1.
+Triple ChangeOf(const FrameView& v, const std::vector<float>& residual, double strength, int x,
+                int y) {
+  const float* cell = residual.data() + std::size_t{12} * (CellsAcross(v.width) * (y / 2) + x / 2);
+  const int p = y % 2 * 2 + x % 2;
+  return {{strength * cell[p] / 4, strength * cell[4 + p] / 4, strength * cell[8 + p] / 4}};
+}
+
+double LumaOf(ColorMatrix m, const Triple& t) {
+  return Kr(m) * t.c[0] + (1 - Kr(m) - Kb(m)) * t.c[1] + Kb(m) * t.c[2];
+}
+
+void CheckChroma(const PixelFrame& in, const PixelFrame& out, const std::vector<float>& residual,
+                 double strength) {
   const FrameView& v = in.view;
-  const int across = CellsAcross(v.width);
-  const double kr = Kr(v.matrix), kb = Kb(v.matrix), kg = 1 - kr - kb;
-  for (int cy = 0; cy < CellsAcross(v.height); ++cy) {
-    for (int cx = 0; cx < across; ++cx) {
-      const float* cell = residual.data() + std::size_t{12} * (across * cy + cx);
+  const int columns = in.facts.columns, rows = in.facts.rows;
+  for (int sy = 0; sy < in.ChromaDown(); ++sy) {
+    for (int sx = 0; sx < in.ChromaAcross(); ++sx) {
       double blue = 0, red = 0;
-      int inside = 0;
-      for (int p = 0; p < 4; ++p) {
-        const int x = 2 * cx + p % 2, y = 2 * cy + p / 2;
-        if (x >= v.width || y >= v.height) continue;
-        const double change[3] = {strength * cell[p] / 4, strength * cell[4 + p] / 4,
-                                  strength * cell[8 + p] / 4};
-        if (!IsYuv(v.format)) {
-          const int bytes = BytesPerPixel(v.format);
-          for (int c = 0; c < 3; ++c) {
-            const int at = x * bytes + (BlueFirst(v.format) ? 2 - c : c);
-            ASSERT_NO_FATAL_FAILURE(ExpectComposed(out.At(0, at, y), in.At(0, at, y),
-                                                   change[c] * LumaSteps(v), v, x, y));
-          }
-          if (bytes == 4) {
-            ASSERT_EQ(out.At(0, x * 4 + 3, y), in.At(0, x * 4 + 3, y));
-          }
-          continue;
+      int pixels = 0;
+      for (int y = rows * sy; y < std::min(rows * (sy + 1), v.height); ++y) {
+        for (int x = columns * sx; x < std::min(columns * (sx + 1), v.width); ++x, ++pixels) {
+          const Triple change = ChangeOf(v, residual, strength, x, y);
+          const double luma = LumaOf(v.matrix, change);
+          blue += (change.c[2] - luma) / (2 * (1 - Kb(v.matrix)));
+          red += (change.c[0] - luma) / (2 * (1 - Kr(v.matrix)));
         }
-        const double luma = kr * change[0] + kg * change[1] + kb * change[2];
-        ASSERT_NO_FATAL_FAILURE(
-            ExpectComposed(out.At(0, x, y), in.At(0, x, y), luma * LumaSteps(v), v, x, y));
-        blue += (change[2] - luma) / (2 * (1 - kb));
-        red += (change[0] - luma) / (2 * (1 - kr));
-        ++inside;
       }
-      if (!IsYuv(v.format)) continue;
-      const bool nv12 = v.format == PixelFormat::kNV12;
-      const int u = nv12 ? 2 * cx : cx, w = nv12 ? 2 * cx + 1 : cx, plane = nv12 ? 1 : 2;
-      ASSERT_NO_FATAL_FAILURE(ExpectComposed(out.At(1, u, cy), in.At(1, u, cy),
-                                             blue / inside * ChromaSteps(v), v, cx, cy));
-      ASSERT_NO_FATAL_FAILURE(ExpectComposed(out.At(plane, w, cy), in.At(plane, w, cy),
-                                             red / inside * ChromaSteps(v), v, cx, cy));
+      const double steps = ChromaSteps(in) / pixels;
+      ASSERT_NO_FATAL_FAILURE(
+          ExpectComposed(in, in.Chroma(0, sx, sy), out.Chroma(0, sx, sy), blue * steps, sx, sy));
+      ASSERT_NO_FATAL_FAILURE(
+          ExpectComposed(in, in.Chroma(1, sx, sy), out.Chroma(1, sx, sy), red * steps, sx, sy));
     }
   }
 }
 
-TEST(PixelsTest, ReadingAgreesWithTheReference) {
-  ForEachKind([](PixelFormat format, ColorMatrix matrix, ColorRange range, Size size, Stride kind) {
-    const TestFrame frame(format, matrix, range, size, kind, 1);
-    const int across = CellsAcross(size.width);
-    std::vector<float> cells(static_cast<std::size_t>(across) * 12 + 1);
-    for (int cy = 0; cy < CellsAcross(size.height); ++cy) {
-      std::fill(cells.begin(), cells.end(), 77.0f);
-      ReadCellRow(AsConst(frame.view), cy, cells.data());
-      for (int cx = 0; cx < across; ++cx) {
-        for (int p = 0; p < 4; ++p) {
-          const int x = std::min(2 * cx + p % 2, size.width - 1);
-          const int y = std::min(2 * cy + p / 2, size.height - 1);
-          const Triple rgb = ReferenceRgb(frame, x, y);
-          for (int c = 0; c < 3; ++c) {
-            ASSERT_NEAR(cells[12 * cx + 4 * c + p], (rgb.c[c] - 0.5) * 4, 1e-5)
-                << Describe(frame.view) << " at " << x << "," << y << " channel " << c;
-          }
-        }
+void CheckWritten(const PixelFrame& in, const PixelFrame& out, const std::vector<float>& residual,
+                  double strength) {
+  const FrameView& v = in.view;
+  for (int y = 0; y < v.height; ++y) {
+    for (int x = 0; x < v.width; ++x) {
+      const Triple change = ChangeOf(v, residual, strength, x, y);
+      if (!IsPacked(in.facts)) {
+        const double luma = LumaOf(v.matrix, change) * LumaSteps(in);
+        ASSERT_NO_FATAL_FAILURE(
+            ExpectComposed(in, in.Word(0, x, y), out.Word(0, x, y), luma, x, y));
+        continue;
       }
-      ASSERT_EQ(cells.back(), 77.0f) << "written beyond the row";
+      for (int c = 0; c < 3; ++c) {
+        ASSERT_NO_FATAL_FAILURE(ExpectComposed(in, in.Packed(c, x, y), out.Packed(c, x, y),
+                                               change.c[c] * LumaSteps(in), x, y));
+      }
+      if (in.facts.samples == 4) {
+        ASSERT_EQ(out.Packed(3, x, y), in.Packed(3, x, y));
+      }
     }
-  });
+  }
+  CheckChroma(in, out, residual, strength);
+}
+
+TEST(PixelsTest, ReadingAgreesWithTheReference) {
+  ForEachKind(
+      [](const FormatFacts& format, ColorMatrix matrix, ColorRange range, Size size, Stride kind) {
+        const PixelFrame frame(format, matrix, range, size, kind, 1);
+        const int across = CellsAcross(size.width);
+        std::vector<float> cells(static_cast<std::size_t>(across) * 12 + 1);
+        for (int cy = 0; cy < CellsAcross(size.height); ++cy) {
+          std::fill(cells.begin(), cells.end(), 77.0f);
+          ReadCellRow(AsConst(frame.view), cy, cells.data());
+          for (int cx = 0; cx < across; ++cx) {
+            for (int p = 0; p < 4; ++p) {
+              const int x = std::min(2 * cx + p % 2, size.width - 1);
+              const int y = std::min(2 * cy + p / 2, size.height - 1);
+              const Triple rgb = ReferenceRgb(frame, x, y);
+              for (int c = 0; c < 3; ++c) {
+                ASSERT_NEAR(cells[12 * cx + 4 * c + p], (rgb.c[c] - 0.5) * 4, 1e-5)
+                    << Describe(frame.view) << " at " << x << "," << y << " channel " << c;
+              }
+            }
+          }
+          ASSERT_EQ(cells.back(), 77.0f) << "written beyond the row";
+        }
+      });
 }
 
 TEST(PixelsTest, KnownColours) {
@@ -297,40 +186,42 @@ TEST(PixelsTest, KnownColours) {
 }
 
 TEST(PixelsTest, WritingAgreesWithTheReference) {
-  ForEachKind([](PixelFormat format, ColorMatrix matrix, ColorRange range, Size size, Stride kind) {
-    const TestFrame in(format, matrix, range, size, kind, 2);
-    // Strides of the output are its own affair.
-    const Stride other = kind == Stride::kTight ? Stride::kNegative : Stride::kPadded;
-    TestFrame out(format, matrix, range, size, other, 3);
-    const std::vector<std::uint8_t> guard = out.Guard();
-    const std::vector<float> residual = RandomResidual(in.view, 4);
-    for (const float strength : {1.0f, 0.37f}) {
-      WriteFrame(in.view, out.view, residual, strength);
-      ASSERT_NO_FATAL_FAILURE(CheckWritten(in, out, residual, static_cast<double>(strength)));
-      ASSERT_EQ(out.Guard(), guard) << Describe(out.view);
-    }
-  });
+  ForEachKind(
+      [](const FormatFacts& format, ColorMatrix matrix, ColorRange range, Size size, Stride kind) {
+        const PixelFrame in(format, matrix, range, size, kind, 2);
+        // Strides of the output are its own affair.
+        const Stride other = kind == Stride::kTight ? Stride::kNegative : Stride::kPadded;
+        PixelFrame out(format, matrix, range, size, other, 3);
+        const std::vector<std::uint8_t> guard = out.Guard();
+        const std::vector<float> residual = RandomResidual(in.view, 4);
+        for (const float strength : {1.0f, 0.37f}) {
+          WriteFrame(in.view, out.view, residual, strength);
+          ASSERT_NO_FATAL_FAILURE(CheckWritten(in, out, residual, static_cast<double>(strength)));
+          ASSERT_EQ(out.Guard(), guard) << Describe(out.view);
+        }
+      });
 }
 
 TEST(PixelsTest, InPlaceGivesTheSame) {
-  ForEachKind([](PixelFormat format, ColorMatrix matrix, ColorRange range, Size size, Stride kind) {
-    TestFrame frame(format, matrix, range, size, kind, 5);
-    TestFrame out(format, matrix, range, size, kind, 6);
-    const std::vector<std::uint8_t> guard = frame.Guard();
-    const std::vector<float> residual = RandomResidual(frame.view, 7);
-    WriteFrame(frame.view, out.view, residual, 0.9f);
-    ASSERT_NE(frame.Pixels(), out.Pixels());
-    WriteFrame(frame.view, frame.view, residual, 0.9f);
-    ASSERT_EQ(frame.Pixels(), out.Pixels()) << Describe(frame.view);
-    ASSERT_EQ(frame.Guard(), guard) << Describe(frame.view);
-  });
+  ForEachKind(
+      [](const FormatFacts& format, ColorMatrix matrix, ColorRange range, Size size, Stride kind) {
+        PixelFrame frame(format, matrix, range, size, kind, 5);
+        PixelFrame out(format, matrix, range, size, kind, 6);
+        const std::vector<std::uint8_t> guard = frame.Guard();
+        const std::vector<float> residual = RandomResidual(frame.view, 7);
+        WriteFrame(frame.view, out.view, residual, 0.9f);
+        ASSERT_NE(frame.Pixels(), out.Pixels());
+        WriteFrame(frame.view, frame.view, residual, 0.9f);
+        ASSERT_EQ(frame.Pixels(), out.Pixels()) << Describe(frame.view);
+        ASSERT_EQ(frame.Guard(), guard) << Describe(frame.view);
+      });
 }
 
 TEST(PixelsTest, NothingAddedGivesTheInputBack) {
   const float nan = std::numeric_limits<float>::quiet_NaN();
   ForEachKind(
-      [&](PixelFormat format, ColorMatrix matrix, ColorRange range, Size size, Stride kind) {
-        const TestFrame in(format, matrix, range, size, kind, 8);
+      [&](const FormatFacts& format, ColorMatrix matrix, ColorRange range, Size size, Stride kind) {
+        const PixelFrame in(format, matrix, range, size, kind, 8);
         const std::vector<float> some = RandomResidual(in.view, 9);
         const std::vector<float> zero(some.size(), 0.0f), negative(some.size(), -0.0f),
             nans(some.size(), nan);
@@ -340,7 +231,7 @@ TEST(PixelsTest, NothingAddedGivesTheInputBack) {
         } cases[] = {{zero, 1.0f}, {negative, 0.5f}, {nans, 1.0f},
                      {some, 0.0f}, {some, nan},      {some, -1.0f}};
         for (const auto& [residual, strength] : cases) {
-          TestFrame out(format, matrix, range, size, kind, 10);
+          PixelFrame out(format, matrix, range, size, kind, 10);
           WriteFrame(in.view, out.view, residual, strength);
           ASSERT_EQ(in.Pixels(), out.Pixels()) << Describe(in.view) << " strength " << strength;
         }
@@ -350,18 +241,19 @@ TEST(PixelsTest, NothingAddedGivesTheInputBack) {
 TEST(PixelsTest, AbsurdResidualsSaturate) {
   const float infinity = std::numeric_limits<float>::infinity();
   const float largest = std::numeric_limits<float>::max();
-  for (const PixelFormat format : kFormats) {
-    const TestFrame in(format, ColorMatrix::kBT709, ColorRange::kLimited, {17, 19}, Stride::kPadded,
-                       11);
-    TestFrame out(format, ColorMatrix::kBT709, ColorRange::kLimited, {17, 19}, Stride::kPadded, 12);
-    const int colours = BytesPerPixel(format) == 1 ? 1 : 3;
+  for (const FormatFacts& format : kFormats) {
+    const PixelFrame in(format, ColorMatrix::kBT709, ColorRange::kLimited, {17, 19},
+                        Stride::kPadded, 11);
+    PixelFrame out(format, ColorMatrix::kBT709, ColorRange::kLimited, {17, 19}, Stride::kPadded,
+                   12);
     for (const float value : {infinity, -infinity, largest, -largest}) {
       const std::vector<float> residual(RandomResidual(in.view, 13).size(), value);
       WriteFrame(in.view, out.view, residual, 1.0f);
       for (int y = 0; y < 19; ++y) {
         for (int x = 0; x < 17; ++x) {
-          for (int c = 0; c < colours; ++c) {
-            ASSERT_EQ(out.At(0, x * BytesPerPixel(format) + c, y), value > 0 ? 255 : 0);
+          for (int c = 0; c < std::min(3, format.samples); ++c) {
+            const int word = IsPacked(format) ? out.Packed(c, x, y) : out.Word(0, x, y);
+            ASSERT_EQ(out.ValueOf(word), value > 0 ? out.Largest() : 0) << Describe(in.view);
           }
         }
       }
@@ -381,9 +273,9 @@ TEST(PixelsTest, AbsurdResidualsSaturate) {
 
 // One NaN leaves the other three pixels of its cell and the other channels at work.
 TEST(PixelsTest, NanCountsAsZero) {
-  for (const PixelFormat format : kFormats) {
-    const TestFrame in(format, ColorMatrix::kBT601, ColorRange::kFull, {6, 4}, Stride::kTight, 14);
-    TestFrame out(format, ColorMatrix::kBT601, ColorRange::kFull, {6, 4}, Stride::kTight, 15);
+  for (const FormatFacts& format : kFormats) {
+    const PixelFrame in(format, ColorMatrix::kBT601, ColorRange::kFull, {6, 4}, Stride::kTight, 14);
+    PixelFrame out(format, ColorMatrix::kBT601, ColorRange::kFull, {6, 4}, Stride::kTight, 15);
     std::vector<float> residual = RandomResidual(in.view, 16);
     for (std::size_t i = 0; i < residual.size(); i += 5) residual[i] = 0.0f;
     std::vector<float> holes = residual;
@@ -395,116 +287,9 @@ TEST(PixelsTest, NanCountsAsZero) {
   }
 }
 
-TEST(PixelsTest, VariantsForAllCpusGiveTheSameBits) {
-  const PixelKernels* baseline = PixelKernelsVariant(0);
-  ASSERT_NE(baseline, nullptr);
-  const int width = 301, across = CellsAcross(width);
-  std::mt19937 random(17);
-  std::vector<std::uint8_t> in(static_cast<std::size_t>(width) * 4 * 4);
-  for (std::uint8_t& byte : in) byte = static_cast<std::uint8_t>(random());
-  std::vector<float> residual(static_cast<std::size_t>(across) * 12);
-  for (float& value : residual) {
-    value = static_cast<float>(random()) / 4294967296.0f * 2.0f - 1.0f;
-  }
-  residual[3] = std::numeric_limits<float>::quiet_NaN();
-  residual[40] = std::numeric_limits<float>::infinity();
-
-  struct Result {
-    std::vector<float> cells;
-    std::vector<std::uint8_t> bytes;
-    std::vector<std::uint16_t> packed;
-  };
-  const auto run = [&](const PixelKernels& kernels, int layout, bool blue_first) {
-    Result result{std::vector<float>(residual.size()), std::vector<std::uint8_t>(in.size()),
-                  std::vector<std::uint16_t>(static_cast<std::size_t>(across) * 16)};
-    CellRow row;
-    row.width = width;
-    row.blue_first = blue_first;
-    const std::size_t step = static_cast<std::size_t>(width) * 4;
-    row.in_top = in.data();
-    row.in_bottom = in.data() + step;
-    row.in_u = in.data() + 2 * step;
-    row.in_v = in.data() + 3 * step;
-    row.out_top = result.bytes.data();
-    row.out_bottom = result.bytes.data() + step;
-    row.out_u = result.bytes.data() + 2 * step;
-    row.out_v = result.bytes.data() + 3 * step;
-    kernels.read[layout](row, MakeReadFactors(ColorMatrix::kBT709, ColorRange::kLimited),
-                         result.cells.data());
-    kernels.write[layout](row, MakeWriteFactors(ColorMatrix::kBT709, ColorRange::kLimited, 0.7f),
-                          residual.data());
-    kernels.pack_bf16(residual.data(), across, result.packed.data(), 16);
-    return result;
-  };
-  for (int layout = 0; layout < 4; ++layout) {
-    for (const bool blue_first : {false, true}) {
-      const Result wanted = run(*baseline, layout, blue_first);
-      for (int i = 1; const PixelKernels* variant = PixelKernelsVariant(i); ++i) {
-        const Result got = run(*variant, layout, blue_first);
-        EXPECT_EQ(std::memcmp(got.cells.data(), wanted.cells.data(), residual.size() * 4), 0)
-            << variant->name << " layout " << layout;
-        EXPECT_EQ(got.bytes, wanted.bytes) << variant->name << " layout " << layout;
-        EXPECT_EQ(got.packed, wanted.packed) << variant->name;
-      }
-    }
-  }
-}
-
-TEST(PixelsTest, PackLeavesOtherChannelsAlone) {
-  const int across = 70, channels = 15;
-  std::vector<float> cells(across * 12);
-  for (std::size_t i = 0; i < cells.size(); ++i) cells[i] = static_cast<float>(i) * 0.5f;
-  std::vector<float> floats(across * channels, -7.0f);
-  std::vector<std::uint16_t> halves(across * channels, 0x1234);
-  PackRow(cells.data(), across, floats.data(), channels);
-  PackRow(cells.data(), across, halves.data(), channels);
-  for (int cx = 0; cx < across; ++cx) {
-    for (int c = 0; c < channels; ++c) {
-      const int at = cx * channels + c;
-      if (c >= 12) {
-        ASSERT_EQ(floats[at], -7.0f);
-        ASSERT_EQ(halves[at], 0x1234);
-      } else {
-        const float value = cells[cx * 12 + c];
-        ASSERT_EQ(floats[at], value);
-        std::uint32_t bits = std::uint32_t{halves[at]} << 16;
-        float back;
-        std::memcpy(&back, &bits, 4);
-        ASSERT_NEAR(back, value, value / 256 + 1e-6);
-      }
-    }
-  }
-}
-
-TEST(PixelsTest, Bfloat16RoundsToNearestEven) {
-  const struct {
-    std::uint32_t in;
-    std::uint16_t out;
-  } cases[] = {{0x3f800000, 0x3f80}, {0x3f808000, 0x3f80}, {0x3f818000, 0x3f82},
-               {0x3f808001, 0x3f81}, {0x3f807fff, 0x3f80}, {0x00000000, 0x0000},
-               {0x80000000, 0x8000}, {0x7f800000, 0x7f80}, {0xff800000, 0xff80},
-               {0x7f7fffff, 0x7f80}, {0x00000001, 0x0000}, {0x0000ffff, 0x0001}};
-  for (const auto& [in, out] : cases) {
-    float cells[12] = {};
-    std::memcpy(cells, &in, 4);
-    std::uint16_t packed[12];
-    PackRow(cells, 1, packed, 12);
-    EXPECT_EQ(packed[0], out) << std::hex << in;
-  }
-  for (const std::uint32_t nan : {0x7f800001u, 0x7fffffffu, 0xffc00000u, 0xffffffffu}) {
-    float cells[12] = {};
-    std::memcpy(cells, &nan, 4);
-    std::uint16_t packed[12];
-    PackRow(cells, 1, packed, 12);
-    EXPECT_EQ(packed[0] & 0x7f80, 0x7f80) << std::hex << nan;
-    EXPECT_NE(packed[0] & 0x7f, 0) << std::hex << nan;
-    EXPECT_EQ(packed[0] >> 15, nan >> 31) << std::hex << nan;
-  }
-}
-
 TEST(PixelsTest, ValidationNamesWhatIsWrong) {
-  const TestFrame good(PixelFormat::kI420, ColorMatrix::kBT709, ColorRange::kLimited, {17, 16},
-                       Stride::kNegative, 18);
+  const PixelFrame good(FactsOf(PixelFormat::kI420), ColorMatrix::kBT709, ColorRange::kLimited,
+                        {17, 16}, Stride::kNegative, 18);
   EXPECT_NO_THROW(ValidateFramePair(AsConst(good.view), good.view));
   const auto expect = [&](const std::string& part, const auto& spoil) {
     FrameView frame = good.view;
@@ -528,6 +313,24 @@ TEST(PixelsTest, ValidationNamesWhatIsWrong) {
   expect("format", [](FrameView& f) { f.format = static_cast<PixelFormat>(200); });
   expect("matrix", [](FrameView& f) { f.matrix = static_cast<ColorMatrix>(3); });
   expect("range", [](FrameView& f) { f.range = static_cast<ColorRange>(2); });
+
+  // Rows of 10-bit samples take two bytes each; 4:2:2 has all rows of chroma, and 4:4:4 all
+  // columns.
+  for (const auto& [format, plane, row] : {std::tuple{PixelFormat::kP010, 0, 34},
+                                           {PixelFormat::kP010, 1, 36},
+                                           {PixelFormat::kI420_10, 2, 18},
+                                           {PixelFormat::kNV21, 1, 18},
+                                           {PixelFormat::kY42B, 2, 9},
+                                           {PixelFormat::kY444, 1, 17},
+                                           {PixelFormat::kGRAY8, 0, 17}}) {
+    const PixelFrame frame(FactsOf(format), ColorMatrix::kBT709, ColorRange::kLimited, {17, 16},
+                           Stride::kTight, 19);
+    FrameView view = frame.view;
+    EXPECT_EQ(view.stride[plane], row);
+    EXPECT_NO_THROW(ValidateFrame(AsConst(view)));
+    view.stride[plane] -= 1;
+    EXPECT_THROW(ValidateFrame(AsConst(view)), Error) << Describe(view);
+  }
 
   FrameView other = good.view;
   other.range = ColorRange::kFull;

@@ -109,5 +109,24 @@ TEST_F(ShippedModel, LeavesAClearPictureAlone) {
   }
 }
 
+TEST_F(ShippedModel, Bf16StaysCloseToFp32) {
+  const std::string path = std::string(CPL_TEST_DATA) + "/data/" + kPictures[0];
+  const cv::Mat clean = train::ReadRgb(path);
+  const auto fp32 = LoadModel("live", {Precision::kFp32, 0});
+  const auto bf16 = LoadModel("live", {Precision::kBf16, 0});
+  for (const char* kind : {"noise", "rain", "snow", "haze"}) {
+    const degrade::Spec spec =
+        degrade::SpecForLevel(degrade::ParseKinds(kind), 0.5, 11, kSceneHeight);
+    const auto a = fp32->NewStream(), b = bf16->NewStream();
+    for (int t = 0; t < 4; ++t) {
+      cv::Mat precise = Degrade(clean, spec, t), rounded = precise.clone();
+      const FrameView to_a = train::ViewOf(precise), to_b = train::ViewOf(rounded);
+      a->Restore(AsConst(to_a), to_a, {.bypass_clean = false});
+      b->Restore(AsConst(to_b), to_b, {.bypass_clean = false});
+      EXPECT_GT(train::Psnr(precise, rounded), 45) << kind << ", frame " << t;
+    }
+  }
+}
+
 }  // namespace
 }  // namespace cpl

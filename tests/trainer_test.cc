@@ -15,6 +15,7 @@
 #include "cpl/error.h"
 #include "cpl/restorer.h"
 #include "degrade/rng.h"
+#include "model/recurrence.h"
 #include "model/safetensors.h"
 #include "tests/model_fixture.h"
 #include "train/image_io.h"
@@ -106,11 +107,9 @@ TEST_F(TrainerTest, OverfitsOneBatch) {
   double first = 0, last = 0;
   for (int step = 0; step < 250; ++step) {
     const Route route = RunRouter(parameters, x, 1);
-    const at::Tensor state = FirstState(x);
-    const at::Tensor next =
-        NextState(RunLive(recipe.model, Fold(recipe.model, parameters, mix), x, state, route.cond),
-                  x, state, true);
-    const at::Tensor error = (next.slice(1, 0, 12) - target).square().mean();
+    const Restored restored =
+        RestoreFrame(recipe.model, Fold(recipe.model, parameters, mix), x, NoMemory(x), route.cond);
+    const at::Tensor error = (restored.picture - target).square().mean();
     error.backward();
     optimizer.Step(4e-3);
     last = error.item<double>();

@@ -88,13 +88,10 @@ VideoFrame Pattern(const VideoInfo& info, int index, std::int64_t pts) {
 std::vector<std::uint8_t> Samples(const VideoFrame& frame) {
   std::vector<std::uint8_t> samples;
   const ConstFrameView view = frame.View();
-  const int chroma = (frame.width + 1) / 2;
-  for (int p = 0; p < 3 && view.plane[p] != nullptr; ++p) {
-    const int rows = p == 0 ? frame.height : (frame.height + 1) / 2;
-    const int bytes = frame.format == PixelFormat::kRGB    ? 3 * frame.width
-                      : p == 0                             ? frame.width
-                      : frame.format == PixelFormat::kNV12 ? 2 * chroma
-                                                           : chroma;
+  const FormatInfo info = FormatInfoOf(frame.format);
+  for (int p = 0; p < info.planes; ++p) {
+    const int rows = PlaneRows(info, p, frame.height);
+    const std::ptrdiff_t bytes = PlaneRowBytes(info, p, frame.width);
     for (int y = 0; y < rows; ++y) {
       const std::uint8_t* row = view.plane[p] + y * view.stride[p];
       samples.insert(samples.end(), row, row + bytes);
@@ -284,7 +281,33 @@ TEST_F(VideoIo, OtherFormatsBecomeTheNearestKnownOne) {
   EXPECT_EQ(rgb.ToRgb().at<cv::Vec3b>(7, 7), cv::Vec3b(255, 0, 0));
 
   Launch(head + "Y444 ! x264enc ! mp4mux ! filesink location=" + Path("444.mp4"));
-  EXPECT_EQ(ReadAll(Path("444.mp4"), VideoLayout::kNative).at(0).format, PixelFormat::kI420);
+  EXPECT_EQ(ReadAll(Path("444.mp4"), VideoLayout::kNative).at(0).format, PixelFormat::kY444);
+  EXPECT_EQ(ReadAll(Path("444.mp4"), VideoLayout::kRgb).at(0).format, PixelFormat::kRGB);
+
+  Launch(head + "GRAY8 ! avimux ! filesink location=" + Path("grey.avi"));
+  EXPECT_EQ(ReadAll(Path("grey.avi"), VideoLayout::kNative).at(0).format, PixelFormat::kI420);
+}
+
+// Bit depth and chroma of a file go through unchanged.
+TEST_F(VideoIo, DepthAndChromaAreKept) {
+  for (const PixelFormat format : {PixelFormat::kI420_10, PixelFormat::kY42B, PixelFormat::kY444}) {
+    const VideoInfo info = Info(format, 64, 48);
+    SCOPED_TRACE(FormatInfoOf(format).name);
+    std::vector<VideoFrame> frames = Clip(info, 3);
+    if (format == PixelFormat::kI420_10) {
+      // Words of 10 bits, of which x264 would not keep others.
+      for (VideoFrame& frame : frames) {
+        for (std::size_t i = 1; i < frame.pixels.size(); i += 2) frame.pixels[i] &= 3;
+      }
+    }
+    WriteAll(Path("a.mkv"), info, frames, {.lossless = true});
+    const std::vector<VideoFrame> back = ReadAll(Path("a.mkv"), VideoLayout::kNative);
+    ASSERT_EQ(back.size(), frames.size());
+    for (std::size_t i = 0; i < back.size(); ++i) {
+      ASSERT_EQ(back[i].format, format);
+      EXPECT_EQ(Samples(back[i]), Samples(frames[i])) << i;
+    }
+  }
 }
 
 TEST_F(VideoIo, ColorimetryIsReadAndKept) {

@@ -11,6 +11,7 @@
 #include "degrade/degrade.h"
 #include "train/commands.h"
 #include "train/media_job.h"
+#include "train/media_options.h"
 
 namespace cpl::train {
 namespace {
@@ -82,15 +83,7 @@ void AddDegradeCommand(CLI::App& app) {
       "Exit status 0; 1 if anything could not be degraded. Unreadable pictures of a folder are "
       "named\n"
       "and skipped.");
-  command->add_option("in", options->job.in, "A picture, a folder of pictures, or a video")
-      ->required()
-      ->type_name("IN");
-  command
-      ->add_option("out", options->job.out,
-                   "A picture (.png, .jpg, .webp, .tif, .bmp), a folder, or a video (.mp4, .mkv, "
-                   ".mov, .avi), as IN is")
-      ->required()
-      ->type_name("OUT");
+  AddMediaArguments(command, &options->job);
   command
       ->add_option("--kind", options->kinds,
                    "One or more of noise, rain, snow, haze, with commas between")

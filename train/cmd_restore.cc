@@ -6,6 +6,7 @@
 #include "cpl/restorer.h"
 #include "train/commands.h"
 #include "train/media_job.h"
+#include "train/media_options.h"
 #include "train/model_options.h"
 
 namespace cpl::train {
@@ -48,15 +49,7 @@ void AddRestoreCommand(CLI::App& app) {
       "Exit status 0; 1 if anything could not be restored. Unreadable pictures of a folder are "
       "named\n"
       "and skipped, and all others are restored.");
-  command->add_option("in", options->job.in, "A picture, a folder of pictures, or a video")
-      ->required()
-      ->type_name("IN");
-  command
-      ->add_option("out", options->job.out,
-                   "A picture (.png, .jpg, .webp, .tif, .bmp), a folder, or a video (.mp4, .mkv, "
-                   ".mov, .avi), as IN is")
-      ->required()
-      ->type_name("OUT");
+  AddMediaArguments(command, &options->job);
   command
       ->add_option("--strength", options->strength,
                    "How much of the change is applied, 0..1; 0 gives the input back")

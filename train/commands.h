@@ -15,6 +15,7 @@ void AddInfoCommand(CLI::App& app);
 void AddRestoreCommand(CLI::App& app);
 void AddEvalCommand(CLI::App& app);
 void AddDegradeCommand(CLI::App& app);
+void AddConvertCommand(CLI::App& app);
 void AddTrainCommand(CLI::App& app);
 void AddBenchCommand(CLI::App& app);
 

@@ -8,6 +8,8 @@
 namespace cpl::train {
 namespace {
 
+constexpr char kNotInFiles[] = "video files are not read and written in this format";
+
 const char* PackageOf(const std::string& factory) {
   static const std::map<std::string, const char*> packages = {
       {"decodebin", "gstreamer1.0-plugins-base"},     {"parsebin", "gstreamer1.0-plugins-base"},
@@ -65,13 +67,14 @@ std::string MessageText(GstMessage* message) {
 const char* FormatName(PixelFormat format) {
   switch (format) {
     case PixelFormat::kRGB:
-      return "RGB";
     case PixelFormat::kI420:
-      return "I420";
     case PixelFormat::kNV12:
-      return "NV12";
+    case PixelFormat::kI420_10:
+    case PixelFormat::kY42B:
+    case PixelFormat::kY444:
+      return FormatInfoOf(format).name;
     default:
-      throw Error(ErrorCode::kInternal, "video files are read and written as RGB, I420 and NV12");
+      throw Error(ErrorCode::kInternal, kNotInFiles);
   }
 }
 
@@ -83,8 +86,14 @@ PixelFormat FormatOf(const GstVideoInfo& info) {
       return PixelFormat::kI420;
     case GST_VIDEO_FORMAT_NV12:
       return PixelFormat::kNV12;
+    case GST_VIDEO_FORMAT_I420_10LE:
+      return PixelFormat::kI420_10;
+    case GST_VIDEO_FORMAT_Y42B:
+      return PixelFormat::kY42B;
+    case GST_VIDEO_FORMAT_Y444:
+      return PixelFormat::kY444;
     default:
-      throw Error(ErrorCode::kInternal, "video files are read and written as RGB, I420 and NV12");
+      throw Error(ErrorCode::kInternal, kNotInFiles);
   }
 }
 

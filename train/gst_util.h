@@ -40,7 +40,7 @@ bool HaveElement(const char* factory);
 // The text of an ERROR or WARNING message without its source and debug details.
 std::string MessageText(GstMessage* message);
 
-// kRGB, kI420 and kNV12 and their names in caps. Throws Error(kInternal) for others.
+// The formats of VideoLayout::kNative and their names in caps. Throws Error(kInternal) for others.
 const char* FormatName(PixelFormat format);
 PixelFormat FormatOf(const GstVideoInfo& info);
 

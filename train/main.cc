@@ -80,6 +80,7 @@ int Main(int argc, char** argv) {
   AddInfoCommand(app);
   AddEvalCommand(app);
   AddDegradeCommand(app);
+  AddConvertCommand(app);
   AddTrainCommand(app);
   AddBenchCommand(app);
   try {

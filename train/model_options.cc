@@ -30,6 +30,14 @@ void AddModelArguments(CLI::App* command, ModelArguments* arguments) {
       ->type_name("N")
       ->capture_default_str();
   command
+      ->add_option("--tile", arguments->tile,
+                   "With the paper's network only: work in overlapping tiles of so many pixels, "
+                   "64..16384; 0 takes the picture as a whole, which is exact and needs about 1 KB "
+                   "a pixel")
+      ->check(CLI::Range(0, 16384))
+      ->type_name("PIXELS")
+      ->capture_default_str();
+  command
       ->add_option("--degradation", arguments->degradation,
                    "What to remove: a prompt's name (cpl info lists them), or auto, which looks at "
                    "each frame")
@@ -54,6 +62,7 @@ std::shared_ptr<Model> LoadModel(const ModelArguments& arguments) {
   }
   ModelOptions options;
   options.threads = arguments.threads;
+  options.tile = arguments.tile;
   if (arguments.precision == "fp32") options.precision = Precision::kFp32;
   if (arguments.precision == "bf16") options.precision = Precision::kBf16;
   return cpl::LoadModel(arguments.model, options);

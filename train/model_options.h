@@ -16,11 +16,12 @@ struct ModelArguments {
   std::string device = "auto";
   std::string precision = "auto";
   int threads = 0;
+  int tile = 0;  // see ModelOptions
   std::string degradation = "auto";
   std::string bypass = "auto";  // set another default before AddModelArguments
 };
 
-// Adds --model, --device, --precision, --threads, --degradation and --bypass to a command.
+// Adds --model, --device, --precision, --threads, --tile, --degradation and --bypass to a command.
 // `arguments` must outlive it.
 void AddModelArguments(CLI::App* command, ModelArguments* arguments);
 

@@ -212,6 +212,7 @@ void ReadStages(Recipe& recipe, const toml::node* stages) {
     table.Read("warmup", stage.warmup, 0, 1e9);
     table.Read("mixed", stage.mixed, 0, 1);
     table.Read("router_weight", stage.router_weight, 0, 100);
+    table.Read("motion_weight", stage.motion_weight, 0, 100);
     std::string train = "all";
     table.Read("train", train);
     if (train != "all" && train != "router") table.Fail("'stage.train' must be all or router");

@@ -35,6 +35,7 @@ struct Stage {
   bool router_only = false;          // `train = "router"`: nothing is restored, which is cheap; the
                                      // stage after it gets the network used to its new router
   double router_weight = 0.1;        // of the router's cross-entropy beside the restoration's loss
+  double motion_weight = 0.1;        // of the motion head's, whose truth the clean clip knows
 };
 
 struct Recipe {

@@ -17,6 +17,7 @@
 #include "model/cpu.h"
 #include "model/live_net.h"
 #include "model/model_file.h"
+#include "model/recurrence.h"
 #include "train/optimizer.h"
 #include "train/sampler.h"
 #include "train/sheet.h"
@@ -72,6 +73,23 @@ at::Tensor RouterPatches(const at::Tensor& x) {
 // Mean squared error of each sample, in units where white is 1: [B].
 at::Tensor SquaredError(const at::Tensor& picture, const at::Tensor& target) {
   return (picture - target).square().mean({1, 2, 3}) * (1.0 / 16);
+}
+
+// What a memory of clean frames would be, had it kept what the blend kept.
+at::Tensor Keep(const Blend& blend, const at::Tensor& target, const at::Tensor& clean_memory) {
+  const at::Tensor keep = blend.side.detach().slice(1, kCellChannels, kCellChannels + 1);
+  return target - keep * (target - clean_memory);
+}
+
+// Cross-entropy of the motion head: a block is still as far as the clean frame is what a memory of
+// clean frames holds. Learning it from the restoration's loss alone takes very long: keeping a
+// little of everything is a flat place to be stuck in.
+at::Tensor MotionLoss(const Blend& blend, const at::Tensor& target,
+                      const at::Tensor& clean_memory) {
+  constexpr double kTolerance = 5 * 4 / 255.0;  // about five 8-bit levels, in the cells' unit
+  const at::Tensor moved = BlockMeans((target - clean_memory).abs()).amax(1, /*keepdim=*/true);
+  const at::Tensor label = (moved / kTolerance).square().neg().exp();
+  return at::binary_cross_entropy_with_logits(blend.still, label);
 }
 
 double Psnr(const at::Tensor& squared_error) {
@@ -220,16 +238,21 @@ Trainer::Impl::GroupResult Trainer::Impl::TrainGroup(const Stage& stage, const P
     result.loss = loss.item<double>();
     return result;
   }
-  const std::vector<FoldedConv> folded = Fold(recipe.model, leaves, mix);
-  at::Tensor state = FirstState(x);
+  const FoldedNet folded = Fold(recipe.model, leaves, mix);
+  Memory memory = NoMemory(x);
+  at::Tensor picture, clean_memory;
   for (int t = 0; t < stage.frames; ++t) {
     x = ToTensor(group.input[t], group.samples, cells);
     const at::Tensor target = ToTensor(group.target[t], group.samples, cells);
-    LiveOutput out = RunLive(recipe.model, folded, x, state, route.cond);
-    out.output = out.output.to(at::kFloat);
-    out.field = out.field.to(at::kFloat);
-    state = NextState(out, x, state, t == 0);
-    const at::Tensor error = SquaredError(state.slice(1, 0, kCellChannels), target);
+    const Blend blend = BlendFrame(folded, x, memory, route.cond);
+    Restored restored = RestoreBlend(recipe.model, folded, blend, route.cond);
+    if (t > 0 && stage.motion_weight > 0) {
+      loss = loss + MotionLoss(blend, target, clean_memory) * (stage.motion_weight / stage.frames);
+    }
+    clean_memory = t == 0 ? target : Keep(blend, target, clean_memory);
+    picture = std::move(restored.picture);
+    memory = std::move(restored.memory);
+    const at::Tensor error = SquaredError(picture, target);
     loss = loss + (error + recipe.floor).log().mean() / stage.frames;
     if (t == 0) result.psnr_first = Psnr(error);
     if (t == stage.frames - 1) {
@@ -241,8 +264,7 @@ Trainer::Impl::GroupResult Trainer::Impl::TrainGroup(const Stage& stage, const P
   loss.backward();
   result.loss = loss.item<double>();
   if (show) {
-    const at::Tensor restored =
-        state.detach().slice(1, 0, kCellChannels)[0].to(at::kFloat).permute({1, 2, 0}).contiguous();
+    const at::Tensor restored = picture.detach()[0].permute({1, 2, 0}).contiguous();
     const float* from = restored.data_ptr<float>();
     const auto values = static_cast<std::ptrdiff_t>(restored.numel());
     const auto first = [values](const std::vector<float>& all) {

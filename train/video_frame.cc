@@ -1,7 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <algorithm>
-#include <iterator>
-
 #include "cpl/error.h"
 #include "train/gst_util.h"
 #include "train/video_io.h"
@@ -12,32 +9,13 @@ void VideoFrame::Allocate(PixelFormat new_format, int new_width, int new_height)
   format = new_format;
   width = new_width;
   height = new_height;
-  const auto padded = [](int bytes) { return static_cast<std::ptrdiff_t>((bytes + 3) / 4 * 4); };
-  const int chroma_width = (width + 1) / 2;
-  const std::ptrdiff_t chroma_height = (height + 1) / 2;
-  std::ptrdiff_t rows[3] = {height, 0, 0};
-  std::fill(std::begin(stride), std::end(stride), 0);
-  switch (format) {
-    case PixelFormat::kRGB:
-      stride[0] = padded(3 * width);
-      break;
-    case PixelFormat::kI420:
-      stride[0] = padded(width);
-      stride[1] = stride[2] = padded(chroma_width);
-      rows[1] = rows[2] = chroma_height;
-      break;
-    case PixelFormat::kNV12:
-      stride[0] = padded(width);
-      stride[1] = padded(2 * chroma_width);
-      rows[1] = chroma_height;
-      break;
-    default:
-      FormatName(format);  // throws
-  }
+  FormatName(format);  // throws for what files do not hold
+  const FormatInfo info = FormatInfoOf(format);
   std::size_t size = 0;
   for (int i = 0; i < 3; ++i) {
     offset[i] = size;
-    size += static_cast<std::size_t>(stride[i] * rows[i]);
+    stride[i] = i < info.planes ? (PlaneRowBytes(info, i, width) + 3) / 4 * 4 : 0;
+    if (i < info.planes) size += static_cast<std::size_t>(stride[i] * PlaneRows(info, i, height));
   }
   pixels.resize(size);
 }

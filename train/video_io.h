@@ -22,7 +22,8 @@ namespace cpl::train {
 enum class VideoLayout : std::uint8_t {
   kRgb,     // packed R, G, B, full range, whatever the file holds
   kNative,  // as the decoder gives it, so that what is not changed comes back bit for bit: I420,
-            // NV12 or RGB; all else is converted to one of them
+            // NV12, I420_10, Y42B, Y444 or RGB; all else is converted to the nearest of them, where
+            // more than 8 bits count for more than 4:2:2 or 4:4:4
 };
 
 // One frame with its own pixels. Copying copies them.
@@ -38,8 +39,8 @@ struct VideoFrame {
   std::size_t offset[3] = {0, 0, 0};  // of the planes in `pixels`
   std::ptrdiff_t stride[3] = {0, 0, 0};
 
-  // Lays the planes out for this format (kRGB, kI420 or kNV12) and size, rows padded to 4 bytes.
-  // Keeps memory that fits; what the pixels hold then is not specified.
+  // Lays the planes out for this format (one of VideoLayout::kNative) and size, rows padded to 4
+  // bytes. Keeps memory that fits; what the pixels hold then is not specified.
   void Allocate(PixelFormat format, int width, int height);
 
   FrameView View();

@@ -54,13 +54,26 @@ void CheckReadable(const std::string& path) {
 
 void CopyPlanes(const ConstFrameView& from, VideoFrame* to) {
   for (int i = 0; i < 3 && from.plane[i] != nullptr; ++i) {
-    const int rows = i == 0 ? from.height : (from.height + 1) / 2;
+    const int rows = PlaneRows(FormatInfoOf(from.format), i, from.height);
     const auto bytes = static_cast<std::size_t>(std::min(from.stride[i], to->stride[i]));
     for (int y = 0; y < rows; ++y) {
       std::memcpy(to->pixels.data() + to->offset[i] + y * to->stride[i],
                   from.plane[i] + y * from.stride[i], bytes);
     }
   }
+}
+
+// What is to come out of videoconvert.
+const char* WantedCaps(const GstVideoFormatInfo* decoded, bool to_rgb) {
+  static constexpr char kHalved[] = "video/x-raw, format={I420, NV12}";
+  if (GST_VIDEO_FORMAT_INFO_IS_RGB(decoded)) return "video/x-raw, format=RGB";
+  if (to_rgb || !GST_VIDEO_FORMAT_INFO_IS_YUV(decoded)) return kHalved;
+  if (GST_VIDEO_FORMAT_INFO_DEPTH(decoded, 0) > 8) return "video/x-raw, format=I420_10LE";
+  const int columns = GST_VIDEO_FORMAT_INFO_W_SUB(decoded, 1);  // logarithms
+  const int rows = GST_VIDEO_FORMAT_INFO_H_SUB(decoded, 1);
+  if (columns == 1 && rows == 0) return "video/x-raw, format=Y42B";
+  if (columns == 0 && rows == 0) return "video/x-raw, format=Y444";
+  return kHalved;
 }
 
 bool IsNoCodec(GstMessage* message) {
@@ -119,7 +132,7 @@ struct VideoReader::Impl {
 };
 
 // The decoder's pads come when it has looked into the file; the first video is taken. What is 4:2:0
-// stays so, and what is R, G, B: videoconvert knows better than to keep to that by itself.
+// stays so, and what is R, G, B: videoconvert would not keep to that by itself.
 void VideoReader::Impl::OnPadAdded(GstPad* pad) {
   const GstPtr<GstPad> entry(gst_element_get_static_pad(convert, "sink"));
   GstPtr<GstCaps> offered(gst_pad_get_current_caps(pad));
@@ -129,9 +142,7 @@ void VideoReader::Impl::OnPadAdded(GstPad* pad) {
   const char* name = gst_structure_get_string(s, "format");
   const GstVideoFormatInfo* decoded = gst_video_format_get_info(
       name != nullptr ? gst_video_format_from_string(name) : GST_VIDEO_FORMAT_UNKNOWN);
-  const GstPtr<GstCaps> wanted(gst_caps_from_string(GST_VIDEO_FORMAT_INFO_IS_RGB(decoded)
-                                                        ? "video/x-raw, format=RGB"
-                                                        : "video/x-raw, format={I420, NV12}"));
+  const GstPtr<GstCaps> wanted(gst_caps_from_string(WantedCaps(decoded, rgb)));
   g_object_set(sink, "caps", wanted.get(), nullptr);
   gst_pad_link(pad, entry.get());
 }

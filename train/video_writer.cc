@@ -78,6 +78,22 @@ GstPtr<GstCaps> CapsFor(const VideoInfo& info, PixelFormat coded) {
   return caps;
 }
 
+// What the encoder is given. H.264 cannot halve the chroma of an odd number of columns or rows.
+std::string EncodedCaps(const VideoInfo& info, PixelFormat coded, bool turned) {
+  const bool odd = info.width % 2 != 0 || info.height % 2 != 0;
+  const bool wide = FormatInfoOf(coded).bits > 8;
+  std::string formats = "{I420, NV12}";
+  if (odd) {
+    formats = wide ? "Y444_10LE" : "Y444";
+  } else if (wide || coded == PixelFormat::kY42B || coded == PixelFormat::kY444) {
+    formats = FormatName(coded);
+    if (turned && coded == PixelFormat::kY42B) formats = "Y444";  // videoflip does not know Y42B
+  }
+  // Other encoders than x264 are not for more than 8 bits of 4:2:0.
+  if (!odd && !HaveElement("x264enc")) formats = "{I420, NV12}";
+  return "video/x-raw, format=" + formats;
+}
+
 GstBuffer* BufferOf(const VideoFrame& frame) {
   GstBuffer* buffer = gst_buffer_new_memdup(frame.pixels.data(), frame.pixels.size());
   gsize offsets[GST_VIDEO_MAX_PLANES] = {};
@@ -215,10 +231,9 @@ void VideoWriter::Impl::Build() {
                "max-bytes", guint64{0}, "max-time", guint64{0}, nullptr);
   GstElement* convert = AddElement(bin, "videoconvert");
   GstElement* filter = AddElement(bin, "capsfilter");
-  // H.264 cannot halve the chroma of an odd number of columns.
-  const bool odd = info.width % 2 != 0 || info.height % 2 != 0;
+  const bool turned = !info.orientation.empty() && !TurnsByTag();
   const GstPtr<GstCaps> encoded(
-      gst_caps_from_string(odd ? "video/x-raw, format=Y444" : "video/x-raw, format={I420, NV12}"));
+      gst_caps_from_string(EncodedCaps(info, coded.format, turned).c_str()));
   g_object_set(filter, "caps", encoded.get(), nullptr);
   gst_element_link_many(source, convert, filter, nullptr);
   GstElement* last = AddTurn(filter);

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// One convolution of the executor: weights in the order in which the kernels read them, and the
+// work on a strip of rows with bias, ReLU, addition and pixel shuffle in the same pass.
+#pragma once
+
+#include <vector>
+
+#include "model/exec_kernels.h"
+#include "model/exec_rows.h"
+
+namespace cpl::exec {
+
+// Plain arrays of a convolution. The memory is the caller's, and need not outlast the call.
+struct ConvArrays {
+  int in = 0;
+  int out = 0;
+  int kernel = 1;                 // 1, 2 or 3; 3 is padded by one pixel of zeros
+  int stride = 1;                 // 1 or 2
+  const float* weight = nullptr;  // [out][in][kernel][kernel]
+  const float* bias = nullptr;    // [out]
+  const float* cond = nullptr;    // [out][conditioning], or null
+};
+
+// Channels as they lie in memory: filled up with zeros to whole vectors.
+int StoredChannels(int channels, const Kernels& kernels);
+
+class PackedConv {
+ public:
+  // The sum of convolutions of equal `out` and stride over several pictures: usually one. `stored`
+  // are the channels of each picture in memory. With `shuffle`, the channels become 2x2 pixels, as
+  // torch's pixel_shuffle has it, and `out` is divided by 4. `conditioning` is the length of the
+  // conditioning vector.
+  PackedConv(const Kernels& kernels, const std::vector<ConvArrays>& convs,
+             const std::vector<int>& stored, bool shuffle, int conditioning);
+
+  int out_channels() const { return out_; }  // stored, after the shuffle
+  int scale() const { return shuffle_ ? 2 : 1; }
+  double macs() const { return macs_; }  // of one pixel before the shuffle, zeros not counted
+
+  // The bias of a frame; `bias` has room for bias_size() floats. cond: [conditioning].
+  int bias_size() const { return static_cast<int>(bias_.size()); }
+  void Bias(const float* cond, float* bias) const;
+
+  // Output rows begin .. end - 1 (before the shuffle). `add` may be null; it is of `out`'s shape.
+  void Run(const float* bias, const Rows* const* in, int begin, int end, bool relu, const Rows* add,
+           Rows* out) const;
+
+ private:
+  struct Source {
+    int kernel, stride, stored;
+  };
+  struct Block {
+    int vectors;
+    int group;  // pixel of the shuffle
+    int channel;
+  };
+
+  const Kernels* kernels_;
+  std::vector<Source> sources_;
+  std::vector<Block> blocks_;
+  bool shuffle_;
+  int out_ = 0;
+  int depth_ = 0;  // inputs of one output value
+  int conditioning_ = 0;
+  double macs_ = 0;
+  Floats weights_;
+  std::vector<float> bias_;  // [pixel of the shuffle][out_]
+  std::vector<float> cond_;  // [conditioning][bias_size()], or empty
+};
+
+}  // namespace cpl::exec

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Runs the live network on the CPU in float32, from the rows that the motion head looks at to the
+// rows of the network's output, without LibTorch. live_net.h and recurrence.h define what it
+// computes; the numbers are theirs but for rounding.
+#pragma once
+
+#include <vector>
+
+#include "model/exec_conv.h"
+#include "model/exec_pipeline.h"
+#include "model/live_config.h"
+
+namespace cpl::exec {
+
+// A network with its prompts folded in, ready to run. Immutable; streams may share it.
+class PackedLive {
+ public:
+  // In the order of LiveConfig::Convs() and MotionConvs().
+  PackedLive(const LiveConfig& config, const std::vector<ConvArrays>& convs,
+             const std::vector<ConvArrays>& motion, const Kernels& kernels = BestKernels());
+
+  // The motion head's two, then the network's in the order of execution, where the two of the stem
+  // are one.
+  const std::vector<PackedConv>& convs() const { return convs_; }
+
+ private:
+  std::vector<PackedConv> convs_;
+};
+
+// The frame's side of it. A block is one of kMotionScale x kMotionScale cells. Functions are called
+// from several threads, for each row once; what the comment of a function says it needs has been
+// done by then, on whichever thread.
+class FrameRows {
+ public:
+  virtual ~FrameRows() = default;
+  // What the motion head sees of a row of blocks: features[blocks][kMotionInputs].
+  virtual void Features(int block_row, float* features) = 0;
+  // What it says: head[blocks][kMotionOutputs]. Needs Features of the rows that it was made of.
+  virtual void Keep(int block_row, const float* head) = 0;
+  // What the network sees of a row of cells: x[cells][12], side[cells][16]. Needs Keep of its row
+  // of blocks and those next to it.
+  virtual void Input(int y, float* x, float* side) = 0;
+  // What it makes of them. x[cells][12] is what Input gave; output[cells][16]. field is that of the
+  // whole frame, [blocks down][blocks across][3], of which this row of blocks and those next to it
+  // are there.
+  virtual void Output(int y, const float* x, const float* output, const float* field) = 0;
+};
+
+// The memory of a stream, for one size of frames. One frame at a time.
+class LiveExecutor {
+ public:
+  // across, down: padded size in cells, multiples of config.stride(). Rows are held for so
+  // many `threads`; more would wait for each other.
+  LiveExecutor(const LiveConfig& config, int across, int down, int threads,
+               const Kernels& kernels = BestKernels());
+  LiveExecutor(const LiveExecutor&) = delete;
+  LiveExecutor& operator=(const LiveExecutor&) = delete;
+
+  // One frame. `net` is of the same config and kernels; cond: [conditioning]. The numbers do not
+  // depend on the pool's threads. Allocates nothing.
+  void Run(const PackedLive& net, const float* cond, FrameRows& frame, ThreadPool& pool);
+
+  std::size_t BytesHeld() const { return pipeline_.BytesHeld(); }
+
+ private:
+  // Adds the next convolution; returns the number of its picture.
+  int AddConv(const ConvShape& conv, std::vector<int> in, bool relu = false, int add = -1);
+  int AddPairs(int picture, int level, int count);
+  int AddMotion();
+  void AddFrameOutput(int x, int output, int field);
+
+  const Kernels& kernels_;
+  const LiveConfig config_;
+  const int across_, down_;
+  Pipeline pipeline_;
+  std::vector<std::size_t> biases_;  // where a convolution's begins
+  std::vector<float> bias_;
+  std::vector<float> field_;
+  // Of the frame that runs.
+  const PackedLive* net_ = nullptr;
+  FrameRows* frame_ = nullptr;
+};
+
+}  // namespace cpl::exec

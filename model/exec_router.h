@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Runs the router and the conditioner, the two heads on patches of a frame. RunRouter in live_net.h
+// defines what they compute. On one thread: a look is a few million multiply-adds.
+#pragma once
+
+#include <array>
+#include <vector>
+
+#include "model/exec_conv.h"
+#include "model/live_config.h"
+
+namespace cpl::exec {
+
+// Plain arrays of a fully connected layer.
+struct DenseArrays {
+  int in = 0;
+  int out = 0;
+  const float* weight = nullptr;  // [out][in]
+  const float* bias = nullptr;    // [out]
+};
+
+struct HeadArrays {
+  std::array<ConvArrays, 3> convs;  // LiveConfig::HeadConvs()
+  DenseArrays hidden, output;
+};
+
+// One caller at a time.
+class RouterExecutor {
+ public:
+  // Copies the arrays.
+  RouterExecutor(const HeadArrays& router, const HeadArrays& conditioner,
+                 const Kernels& kernels = BestKernels());
+
+  int prompts() const { return static_cast<int>(heads_[0].output.bias.size()); }
+  int conditioning() const { return static_cast<int>(heads_[1].output.bias.size()); }
+
+  // patches: [count][kRouterPatch][kRouterPatch][12]; probabilities: [prompts()], the softmax of
+  // the router's logits; cond: [conditioning()].
+  void Run(const float* patches, int count, float* probabilities, float* cond);
+
+ private:
+  struct Dense {
+    explicit Dense(const DenseArrays& arrays);
+    void Run(const float* in, float* out) const;
+    int in;
+    std::vector<float> weight, bias;
+  };
+  struct Head {
+    Head(const HeadArrays& arrays, const Kernels& kernels);
+    void Run(const float* patches, int count, float* out);
+    std::vector<PackedConv> convs;
+    std::vector<std::vector<float>> biases;
+    std::vector<Rows> pictures;  // the patch, and what each convolution makes of it
+    Dense hidden, output;
+    std::vector<float> features, hidden_out;
+  };
+
+  std::vector<Head> heads_;
+};
+
+}  // namespace cpl::exec

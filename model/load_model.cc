@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <c10/core/InferenceMode.h>
+
+#include "model/open_model.h"
+#include "model/restore_call.h"
+#include "model/state_dict.h"
+
+namespace cpl {
+namespace {
+
+// What a file says it is; checkpoints of other programs say nothing, and are the paper's network
+// if their tensors look like it.
+bool IsPaperModel(const TensorFile& file) {
+  const auto architecture = file.metadata().find("architecture");
+  if (architecture != file.metadata().end()) return architecture->second == "sparse_prompt_ir";
+  return InferSparsePromptIr(file).has_value();
+}
+
+}  // namespace
+
+std::shared_ptr<Model> LoadModel(const std::string& path_or_name, const ModelOptions& options) {
+  return Guarded("loading a model", [&]() -> std::shared_ptr<Model> {
+    const c10::InferenceMode inference;
+    const std::string path = FindModel(path_or_name);
+    {
+      const TensorFile file = TensorFile::Open(path);
+      if (IsPaperModel(file)) return OpenPaperModel(path, file, options);
+    }
+    return OpenLiveModel(path, options);
+  });
+}
+
+}  // namespace cpl

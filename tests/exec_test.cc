@@ -1,0 +1,394 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <mutex>
+#include <stdexcept>
+
+#include "model/exec_folded.h"
+#include "model/exec_live.h"
+#include "model/exec_stream.h"
+#include "model/recurrence.h"
+#include "model/thread_pool.h"
+#include "tests/allocation_count.h"
+#include "tests/model_fixture.h"
+
+namespace cpl::exec {
+namespace {
+
+at::Tensor Random(at::IntArrayRef sizes, std::uint64_t seed) {
+  return at::randn(sizes, at::detail::createCPUGenerator(seed));
+}
+
+// [1, c, h, w] <-> rows of pixels.
+at::Tensor Picture(const Rows& rows, int channels) {
+  at::Tensor picture = at::empty({rows.height(), rows.width(), channels});
+  for (int y = 0; y < rows.height(); ++y) {
+    for (int x = 0; x < rows.width(); ++x) {
+      std::copy_n(rows.RowOrZeros(y) + x * rows.channels(), channels,
+                  picture.data_ptr<float>() + (y * rows.width() + x) * channels);
+    }
+  }
+  return picture.permute({2, 0, 1}).unsqueeze(0);
+}
+
+void Fill(const at::Tensor& picture, Rows* rows) {
+  const at::Tensor pixels = picture[0].permute({1, 2, 0}).contiguous();
+  const int channels = static_cast<int>(pixels.size(2));
+  for (int y = 0; y < rows->height(); ++y) {
+    for (int x = 0; x < rows->width(); ++x) {
+      std::copy_n(pixels.data_ptr<float>() + (y * rows->width() + x) * channels, channels,
+                  rows->Row(y) + x * rows->channels());
+    }
+  }
+}
+
+// Largest difference as a part of the largest value.
+double Error(const at::Tensor& a, const at::Tensor& b) {
+  if (a.sizes() != b.sizes()) return 1e9;
+  return ((a - b).abs().max() / b.abs().max()).item<double>();
+}
+
+constexpr double kTolerance = 1e-5;  // of one convolution; of the network: 1e-4
+
+class ExecKernels : public testing::TestWithParam<int> {
+ protected:
+  void SetUp() override {
+    kernels_ = KernelsVariant(GetParam());
+    if (kernels_ == nullptr) GTEST_SKIP() << "not on this CPU";
+  }
+  const Kernels* kernels_ = nullptr;
+};
+
+struct ConvCase {
+  int in, out, kernel, stride, width, height;
+  bool relu, add, shuffle;
+};
+
+void CheckConv(const Kernels& kernels, const ConvCase& c) {
+  SCOPED_TRACE(testing::Message() << c.in << "->" << c.out << " " << c.kernel << "x" << c.kernel
+                                  << "/" << c.stride << " of " << c.width << "x" << c.height
+                                  << (c.relu ? " relu" : "") << (c.add ? " add" : "")
+                                  << (c.shuffle ? " shuffle" : ""));
+  const at::Tensor x = Random({1, c.in, c.height, c.width}, 1);
+  const at::Tensor weight = Random({c.out, c.in, c.kernel, c.kernel}, 2), bias = Random({c.out}, 3);
+  const at::Tensor cond_weight = Random({c.out, 5}, 4), cond = Random({5}, 5);
+  at::Tensor expected =
+      at::conv2d(x, weight, bias + cond_weight.matmul(cond), c.stride, c.kernel == 3 ? 1 : 0);
+  if (c.relu) expected = expected.relu();
+  if (c.shuffle) expected = at::pixel_shuffle(expected, 2);
+  const at::Tensor add = Random(expected.sizes(), 6);
+  if (c.add) expected = expected + add;
+
+  const int stored = StoredChannels(c.in, kernels);
+  const ConvArrays arrays = {c.in,
+                             c.out,
+                             c.kernel,
+                             c.stride,
+                             weight.data_ptr<float>(),
+                             bias.data_ptr<float>(),
+                             cond_weight.data_ptr<float>()};
+  const PackedConv conv(kernels, {arrays}, {stored}, c.shuffle, 5);
+  const int width = static_cast<int>(expected.size(3));
+  const int height = static_cast<int>(expected.size(2));
+  Rows in(c.width, c.height, stored), out(width, height, conv.out_channels()),
+      more(width, height, conv.out_channels());
+  for (Rows* rows : {&in, &out, &more}) rows->Hold(rows->height());
+  Fill(x, &in);
+  Fill(add, &more);
+  std::vector<float> frame_bias(conv.bias_size());
+  conv.Bias(cond.data_ptr<float>(), frame_bias.data());
+  const Rows* const from[] = {&in};
+  const int steps = height / conv.scale();
+  // In two strips: what one knows of the other is in the pictures only.
+  conv.Run(frame_bias.data(), from, steps / 2, steps, c.relu, c.add ? &more : nullptr, &out);
+  conv.Run(frame_bias.data(), from, 0, steps / 2, c.relu, c.add ? &more : nullptr, &out);
+  EXPECT_LT(Error(Picture(out, conv.out_channels()).slice(1, 0, expected.size(1)), expected),
+            kTolerance);
+  // What fills the channels up must not reach the next convolution.
+  const at::Tensor rest = Picture(out, conv.out_channels()).slice(1, expected.size(1));
+  EXPECT_EQ(rest.count_nonzero().item<std::int64_t>(), 0);
+}
+
+TEST_P(ExecKernels, ConvolutionsAreLibTorchs) {
+  for (const int width : {1, 2, 5, 6, 7, 11, 12, 13, 24, 25, 37}) {
+    CheckConv(*kernels_, {16, 16, 3, 1, width, 5, true, false, false});
+    CheckConv(*kernels_, {7, 12, 3, 1, width, 4, false, true, false});
+  }
+  for (const int channels : {4, 5, 8, 9, 17, 24, 33, 40, 48}) {
+    CheckConv(*kernels_, {channels, channels, 3, 1, 14, 6, false, true, false});
+    CheckConv(*kernels_, {16, channels, 2, 2, 14, 6, false, false, false});
+    CheckConv(*kernels_, {channels, 4 * channels, 1, 1, 9, 3, false, true, true});
+    CheckConv(*kernels_, {channels, 3, 1, 1, 9, 3, false, false, false});
+    CheckConv(*kernels_, {channels, 16, 3, 2, 16, 8, true, false, false});
+  }
+}
+
+TEST_P(ExecKernels, KeepsNan) {
+  at::Tensor x = at::zeros({1, 8, 3, 9});
+  x[0][0][1][4] = NAN;
+  const at::Tensor weight = at::ones({8, 8, 1, 1}), bias = at::zeros({8});
+  const PackedConv conv(*kernels_,
+                        {{8, 8, 1, 1, weight.data_ptr<float>(), bias.data_ptr<float>(), nullptr}},
+                        {StoredChannels(8, *kernels_)}, false, 1);
+  Rows in(9, 3, StoredChannels(8, *kernels_)), out(9, 3, conv.out_channels());
+  in.Hold(3);
+  out.Hold(3);
+  Fill(x, &in);
+  std::vector<float> frame_bias(conv.bias_size());
+  conv.Bias(nullptr, frame_bias.data());
+  const Rows* const from[] = {&in};
+  conv.Run(frame_bias.data(), from, 0, 3, true, nullptr, &out);
+  EXPECT_EQ(Picture(out, 8).isnan().sum().item<std::int64_t>(), 8);
+}
+
+// A frame whose rows come out of tensors; what recurrence.h does between the steps is done here
+// with whole tensors beforehand.
+class TensorFrame final : public FrameRows {
+ public:
+  TensorFrame(const LiveConfig& config, int across, int down)
+      : features_(Random({down / kMotionScale, across / kMotionScale, kMotionInputs}, 11)),
+        x_(Random({down, across, kCellChannels}, 12)),
+        side_(Random({down, across, kSideChannels}, 13)),
+        head_(at::zeros({down / kMotionScale, across / kMotionScale, kMotionOutputs})),
+        output_(at::zeros({down, across, kOutputChannels})),
+        field_(at::zeros({down / kMotionScale, across / kMotionScale, kFieldChannels})),
+        cond_(Random({1, config.conditioning}, 14)) {}
+
+  void Features(int block_row, float* features) override { Take(features_, block_row, features); }
+  void Keep(int block_row, const float* head) override { Put(head_, block_row, head); }
+  void Input(int y, float* x, float* side) override {
+    Take(x_, y, x);
+    Take(side_, y, side);
+  }
+  void Output(int y, const float* x, const float* output, const float* field) override {
+    if (!std::equal(x, x + Row(x_), x_.const_data_ptr<float>() + y * Row(x_))) same_x_ = false;
+    Put(output_, y, output);
+    const int blocks = static_cast<int>(field_.size(0));
+    for (int b : {y / kMotionScale - 1, y / kMotionScale, y / kMotionScale + 1}) {
+      if (b >= 0 && b < blocks && y % kMotionScale == 0) {
+        // The same rows several times, at which they must be there already.
+        const std::lock_guard lock(mutex_);
+        Put(field_, b, field + b * Row(field_));
+      }
+    }
+  }
+
+  static at::Tensor Image(const at::Tensor& rows) { return rows.permute({2, 0, 1}).unsqueeze(0); }
+
+  at::Tensor features_, x_, side_, head_, output_, field_, cond_;
+  bool same_x_ = true;
+
+ private:
+  static std::int64_t Row(const at::Tensor& tensor) { return tensor.size(1) * tensor.size(2); }
+  static void Take(const at::Tensor& from, int y, float* to) {
+    std::copy_n(from.const_data_ptr<float>() + y * Row(from), Row(from), to);
+  }
+  static void Put(at::Tensor& to, int y, const float* from) {
+    std::copy_n(from, Row(to), to.data_ptr<float>() + y * Row(to));
+  }
+  std::mutex mutex_;
+};
+
+FoldedNet Network(const LiveConfig& config) {
+  Parameters parameters = InitialParameters(config, 3, 7);
+  for (const auto& [name, tensor] : parameters.items()) {
+    at::Tensor value = tensor;
+    if (name.find(".prompt_") != std::string::npos) value.uniform_(-0.3, 0.3);
+    if (name.ends_with(".bias")) value.uniform_(-0.2, 0.2);
+  }
+  at::Tensor mix = at::zeros({3});
+  mix[1] = 1;
+  return Fold(config, parameters, mix);
+}
+
+void CheckNetwork(const LiveConfig& config, int across, int down, const Kernels& kernels) {
+  SCOPED_TRACE(testing::Message() << config.ToJson() << " " << across << "x" << down);
+  const FoldedNet net = Network(config);
+  TensorFrame frame(config, across, down);
+  const LiveOutput expected = RunLive(config, net.convs, TensorFrame::Image(frame.x_),
+                                      TensorFrame::Image(frame.side_), frame.cond_);
+  at::Tensor head = RunConv(net.motion[0], TensorFrame::Image(frame.features_), frame.cond_);
+  head = RunConv(net.motion[1], head.relu(), frame.cond_);
+
+  const PackedLive packed = Pack(config, net, kernels);
+  at::Tensor first;
+  for (const int threads : {1, 2, 5}) {
+    ThreadPool pool(threads);
+    LiveExecutor executor(config, across, down, threads, kernels);
+    // The second frame finds the memory as the first has left it.
+    for (int i = 0; i < 2; ++i) {
+      frame.output_.zero_();
+      frame.field_.zero_();
+      executor.Run(packed, frame.cond_.data_ptr<float>(), frame, pool);
+      EXPECT_LT(Error(TensorFrame::Image(frame.output_), expected.output), 1e-4);
+      EXPECT_LT(Error(TensorFrame::Image(frame.field_), expected.field), 1e-4);
+      EXPECT_LT(Error(TensorFrame::Image(frame.head_), head), 1e-4);
+      EXPECT_TRUE(frame.same_x_);
+      if (!first.defined()) first = frame.output_.clone();
+      EXPECT_TRUE(at::equal(frame.output_, first)) << "depends on threads or the last frame";
+    }
+  }
+}
+
+TEST_P(ExecKernels, TheNetworkIsRunLives) {
+  const LiveConfig shipped;
+  CheckNetwork(shipped, 8, 8, *kernels_);
+  CheckNetwork(shipped, 40, 104, *kernels_);
+  CheckNetwork(shipped, 160, 48, *kernels_);
+  LiveConfig odd;
+  odd.channels = {5, 9, 17, 24, 33};
+  odd.encoder = {1, 0, 2, 0, 1};
+  odd.decoder = {1, 0, 2, 1};
+  odd.conditioning = 3;
+  CheckNetwork(odd, 16, 16, *kernels_);
+  CheckNetwork(odd, 48, 112, *kernels_);
+  LiveConfig shallow;
+  shallow.channels = {8, 4, 12};
+  shallow.encoder = {0, 0, 0};
+  shallow.decoder = {0, 2};
+  CheckNetwork(shallow, 4, 4, *kernels_);
+  CheckNetwork(shallow, 20, 60, *kernels_);
+}
+
+TEST_P(ExecKernels, TheHeadsAreRunRouters) {
+  LiveConfig config;
+  config.conditioning = 5;
+  config.router_channels = {6, 9, 20};
+  const Parameters parameters = InitialParameters(config, 3, 7);
+  const at::Tensor patches = Random({4, kRouterPatch, kRouterPatch, kCellChannels}, 1);
+  const Route expected = RunRouter(parameters, patches.permute({0, 3, 1, 2}), 4);
+  RouterExecutor router = MakeRouter(config, parameters, *kernels_);
+  ASSERT_EQ(router.prompts(), 3);
+  ASSERT_EQ(router.conditioning(), 5);
+  const at::Tensor probabilities = at::empty({1, 3}), cond = at::empty({1, 5});
+  for (int i = 0; i < 2; ++i) {
+    router.Run(patches.const_data_ptr<float>(), 4, probabilities.data_ptr<float>(),
+               cond.data_ptr<float>());
+    EXPECT_LT(Error(probabilities, expected.logits.softmax(1)), kTolerance);
+    EXPECT_LT(Error(cond, expected.cond), kTolerance);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Variants, ExecKernels, testing::Values(0, 1, 2), [](const auto& variant) {
+  const Kernels* kernels = KernelsVariant(variant.param);
+  return kernels == nullptr ? "none" + std::to_string(variant.param) : std::string(kernels->name);
+});
+
+TEST(LiveExecutor, HoldsBandsOnly) {
+  const LiveExecutor low({}, 640, 360, 2), high({}, 640, 1440, 2);
+  EXPECT_LT(high.BytesHeld(), low.BytesHeld() + (1 << 20));
+}
+
+TEST(LiveExecutor, PassesErrorsOnAndGoesOn) {
+  struct Failing final : FrameRows {
+    void Features(int, float*) override {}
+    void Keep(int, const float*) override {}
+    void Input(int y, float*, float*) override {
+      if (y == fails) throw std::runtime_error("no such row");
+    }
+    void Output(int, const float*, const float*, const float*) override { ++outputs; }
+    int fails = 50;
+    std::atomic<int> outputs = 0;
+  };
+  const LiveConfig config;
+  const PackedLive packed = Pack(config, Network(config));
+  const std::vector<float> cond(config.conditioning);
+  for (const int threads : {1, 2, 4}) {
+    ThreadPool pool(threads);
+    LiveExecutor executor(config, 40, 96, threads);
+    Failing frame;
+    EXPECT_THROW(executor.Run(packed, cond.data(), frame, pool), std::runtime_error);
+    frame.fails = -1;
+    frame.outputs = 0;
+    executor.Run(packed, cond.data(), frame, pool);
+    EXPECT_EQ(frame.outputs, 96);
+  }
+}
+
+// Frames with memory, of a size that is no multiple of the network's stride; strength 1, as bytes.
+TEST(ExecStream, RestoresAsRecurrenceDefines) {
+  const LiveConfig config;
+  const FoldedNet net = Network(config);
+  const PackedLive packed = Pack(config, net);
+  const at::Tensor cond = Random({1, config.conditioning}, 14);
+  constexpr int kWidth = 101, kHeight = 58, kAcross = 56, kDown = 32;
+  ThreadPool pool(2);
+  Stream stream(config, kWidth, kHeight, 2);
+  Memory memory;
+  for (int i = 0; i < 4; ++i) {
+    test::TestFrame frame(PixelFormat::kRGBx, kWidth, kHeight, 1);
+    test::TestFrame wanted(PixelFormat::kRGBx, kWidth, kHeight, 1);
+    for (std::size_t b = i; b < frame.bytes().size(); b += 7) frame.bytes()[b] += 3 * i;
+    wanted.bytes() = frame.bytes();
+
+    at::Tensor cells = at::empty({kDown, kAcross, kCellChannels});
+    for (int y = 0; y < kDown; ++y) {
+      float* row = cells.data_ptr<float>() + y * kAcross * kCellChannels;
+      ReadCellRow(frame.in(), std::min(y, CellsAcross(kHeight) - 1), row);
+      for (int x = CellsAcross(kWidth); x < kAcross; ++x) {
+        std::copy_n(row + (CellsAcross(kWidth) - 1) * kCellChannels, kCellChannels,
+                    row + x * kCellChannels);
+      }
+    }
+    const at::Tensor x = cells.permute({2, 0, 1}).unsqueeze(0);
+    if (i == 0) memory = NoMemory(x);
+    const Restored expected = RestoreFrame(config, net, x, memory, cond);
+    memory = expected.memory;
+    const at::Tensor residual = (expected.picture - x)[0].permute({1, 2, 0}).contiguous();
+    for (int y = 0; y < CellsAcross(kHeight); ++y) {
+      WriteCellRow(frame.in(), wanted.view(), y,
+                   residual.const_data_ptr<float>() + y * kAcross * kCellChannels, 1);
+    }
+
+    // In place.
+    EXPECT_GE(
+        stream.Restore(packed, cond.const_data_ptr<float>(), frame.in(), frame.view(), 1, pool), 0);
+    // A byte in a thousand may be rounded the other way.
+    EXPECT_GT(test::BytePsnr(frame.bytes(), wanted.bytes()), 78) << "frame " << i;
+  }
+}
+
+TEST(ExecStream, SteadyFramesAllocateNothing) {
+  const LiveConfig config;
+  const PackedLive packed = Pack(config, Network(config));
+  const std::vector<float> cond(config.conditioning);
+  test::TestFrame in(PixelFormat::kNV12, 160, 120, 1), out(PixelFormat::kNV12, 160, 120, 2);
+  ThreadPool pool(2);
+  Stream stream(config, 160, 120, 2);
+  stream.Restore(packed, cond.data(), in.in(), out.view(), 1, pool);
+  const test::AllocationCount count;
+  for (int i = 0; i < 5; ++i) stream.Restore(packed, cond.data(), in.in(), out.view(), 1, pool);
+  EXPECT_EQ(count.largest(), 0u);
+}
+
+TEST(ThreadPool, DoesEachPieceOnce) {
+  for (const int threads : {0, 1, 2, 7}) {
+    ThreadPool pool(threads);
+    EXPECT_EQ(pool.threads(), std::max(1, threads));
+    for (int round = 0; round < 200; ++round) {
+      std::vector<std::atomic<int>> times(round);
+      pool.For(round, 3, [&](int begin, int end) {
+        for (int i = begin; i < end; ++i) ++times[i];
+      });
+      for (const auto& count : times) ASSERT_EQ(count, 1);
+    }
+  }
+}
+
+TEST(ThreadPool, ThrowsWhatAPieceThrew) {
+  ThreadPool pool(3);
+  EXPECT_THROW(pool.For(100, 1,
+                        [](int begin, int) {
+                          if (begin == 40) throw std::out_of_range("40");
+                        }),
+               std::out_of_range);
+  std::atomic<int> count = 0;
+  pool.For(10, 1, [&](int, int) { ++count; });
+  EXPECT_EQ(count, 10);
+}
+
+}  // namespace
+}  // namespace cpl::exec
