@@ -28,7 +28,7 @@ mkdir -p "$out" tests/logs
 # The library that model/meson.build calls cplfile.
 sources=$(sed -n "/'cplfile'/,/^)/s/^ *'\(.*\.cc\)',$/model\/\1/p" model/meson.build)
 flags=(-std=c++20 -O1 -g -fno-omit-frame-pointer -I. -Imodel/include
-  -fsanitize=address,undefined -fno-sanitize-recover=all)
+  "-fsanitize=address,undefined" "-fno-sanitize-recover=all")
 objects=()
 for source in $sources; do
   object=$out/$(basename "$source" .cc).o
