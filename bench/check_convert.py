@@ -7,8 +7,8 @@
 
 The checkpoints are those of tests/fixtures/pth, which PyTorch wrote. Each goes to .safetensors, from
 there to .pth and to .safetensors again; torch.load(weights_only=True) and safetensors.safe_open read
-them. Also held against the safetensors library: which of the small files in tests/fuzz/corpus are
-taken, and which refused. The last line counts: "N passed, N failed".
+them. Also held against the safetensors library: which of the small files in tests/fuzz/corpus are taken, and
+which refused. Without PyTorch everything counts as skipped. The last line counts: "N passed, N failed, N skipped".
 """
 import json
 import pathlib
@@ -16,9 +16,11 @@ import subprocess
 import sys
 import tempfile
 
-import safetensors
-import safetensors.torch
-import torch
+try:
+    import safetensors.torch
+    import torch
+except ImportError as error:
+    torch, why_not = None, error
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 FIXTURES = ROOT / "tests" / "fixtures" / "pth"
@@ -50,6 +52,11 @@ def same(tensors, expected):
 
 def main(cpl):
     expected = json.loads((FIXTURES / "expected.json").read_text())
+    corpus = sorted((ROOT / "tests" / "fuzz" / "corpus" / "safetensors").iterdir())
+    if torch is None:
+        print(f"{why_not}: nothing was checked")
+        print(f"0 passed, 0 failed, {5 * len(expected) + len(corpus)} skipped")
+        return 0
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
         for name, tensors in expected.items():
@@ -61,7 +68,7 @@ def main(cpl):
             check(f"{name}: torch.load", same(loaded["params"], tensors))
             check(f"{name}: torch.load mapped", same(torch.load(pth, weights_only=True, mmap=True)["params"], tensors))
             check(f"{name}: there and back", once.read_bytes() == again.read_bytes())
-        for path in sorted((ROOT / "tests" / "fuzz" / "corpus" / "safetensors").iterdir()):
+        for path in corpus:
             try:
                 with safetensors.safe_open(path, framework="numpy") as file:
                     file.keys()
@@ -73,7 +80,7 @@ def main(cpl):
             check(f"{path.name}: both refuse", theirs or not ours)
             if theirs and not ours:
                 print(f"stricter: {path.name}: {why}")
-    print(f"{results[True]} passed, {results[False]} failed")
+    print(f"{results[True]} passed, {results[False]} failed, 0 skipped")
     return 0 if results[True] and not results[False] else 1
 
 

@@ -146,7 +146,7 @@ TEST_F(Cli, ExplainsItself) {
   EXPECT_TRUE(version.out.starts_with("cpl ")) << version.out;
   const Result help = Cpl({"--help"});
   EXPECT_EQ(help.status, 0);
-  for (const char* command : {"restore", "eval", "degrade", "info", "train", "bench"}) {
+  for (const char* command : {"restore", "eval", "degrade", "convert", "info", "train", "bench"}) {
     EXPECT_NE(help.out.find(command), std::string::npos) << command;
   }
   const Result more = Cpl({"eval", "--help"});
@@ -183,6 +183,24 @@ TEST_F(Cli, InfoSaysWhatAModelIs) {
   ExpectFailure({"info", Path("missing.safetensors")}, "missing.safetensors");
   std::ofstream(Path("foreign.safetensors")) << "not a model at all";
   ExpectFailure({"info", Path("foreign.safetensors")}, "foreign.safetensors");
+}
+
+TEST_F(Cli, ConvertsBothWays) {
+  const std::string model = ModelFile(Weights::kRandom);
+  ExpectSuccess({"convert", model, Path("a.pth"), "--prompt-names", "one,two,three,four,five"});
+  const Result info = Cpl({"info", Path("a.pth"), "--json"});
+  ASSERT_EQ(info.status, 0) << info.err;
+  EXPECT_EQ(Json::parse(info.out).at("prompts"), Json({"one", "two", "three", "four", "five"}));
+  ExpectSuccess({"convert", Path("a.pth"), Path("b.safetensors"), "--prompt-names",
+                 "clean,noise,rain,snow,haze"});
+  EXPECT_EQ(Bytes(Path("b.safetensors")), Bytes(model));
+
+  ExpectFailure({"convert", model, Path("a.onnx")}, ".safetensors, .pth");
+  ExpectFailure({"convert", model, model}, "the file that is read");
+  ExpectFailure({"convert", model, Path("c.pth"), "--prompt-names", "one"}, "5 prompts");
+  std::ofstream(Path("text.pth")) << "no checkpoint at all";
+  ExpectFailure({"convert", Path("text.pth"), Path("c.safetensors")}, "text.pth");
+  EXPECT_FALSE(fs::exists(Path("c.pth")) || fs::exists(Path("c.safetensors")));
 }
 
 TEST_F(Cli, RestoresPictures) {
