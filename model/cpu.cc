@@ -5,6 +5,8 @@
 
 #include <algorithm>
 
+#include "model/isa.h"
+
 namespace cpl {
 
 int AvailableCpus() {
@@ -16,7 +18,7 @@ int AvailableCpus() {
 
 bool HasNativeBf16() {
 #if defined(__x86_64__)
-  return __builtin_cpu_supports("avx512bf16") != 0;
+  return IsaAllowed(Isa::kAvx512) && __builtin_cpu_supports("avx512bf16");
 #else
   return false;
 #endif

@@ -8,7 +8,8 @@ namespace cpl {
 // CPUs that this process may run on (its affinity mask), at least 1.
 int AvailableCpus();
 
-// Whether the CPU multiplies bfloat16 natively. Without that, bf16 is slower than float32.
+// Whether the CPU multiplies bfloat16 natively, and may (isa.h). Without that, bf16 is slower than
+// float32.
 bool HasNativeBf16();
 
 }  // namespace cpl

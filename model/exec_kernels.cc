@@ -1,15 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "model/exec_kernels.h"
 
+#include "model/isa.h"
+
 namespace cpl::exec {
 
 const Kernels* KernelsVariant(int index) {
   int next = 0;
   if (index == next++) return BaselineKernels();
 #ifdef __x86_64__
-  const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+  const bool avx2 =
+      IsaAllowed(Isa::kAvx2) && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
   if (avx2 && Avx2Kernels() != nullptr && index == next++) return Avx2Kernels();
-  if (avx2 && __builtin_cpu_supports("avx512f") && Avx512Kernels() != nullptr && index == next++) {
+  if (avx2 && IsaAllowed(Isa::kAvx512) && __builtin_cpu_supports("avx512f") &&
+      Avx512Kernels() != nullptr && index == next++) {
     return Avx512Kernels();
   }
 #endif

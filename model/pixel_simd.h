@@ -11,6 +11,8 @@
 #error "NaN must be kept apart and all variants must agree: do not compile this with -ffast-math"
 #endif
 
+#include "model/isa.h"
+
 #ifdef __x86_64__
 #define CPL_TARGET_AVX2 __attribute__((target("avx2")))
 #define CPL_TARGET_AVX512 __attribute__((target("avx2,avx512f,avx512bw,avx512dq,avx512vl")))
@@ -22,11 +24,12 @@ enum class SimdLevel { kBaseline, kAvx2, kAvx512 };
 
 inline bool Runs(SimdLevel level) {
 #ifdef __x86_64__
-  const bool avx2 = __builtin_cpu_supports("avx2") != 0;
+  const bool avx2 = IsaAllowed(Isa::kAvx2) && __builtin_cpu_supports("avx2");
   if (level == SimdLevel::kAvx2) return avx2;
   if (level == SimdLevel::kAvx512) {
-    return avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+    return avx2 && IsaAllowed(Isa::kAvx512) && __builtin_cpu_supports("avx512f") &&
+           __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+           __builtin_cpu_supports("avx512vl");
   }
 #endif
   return level == SimdLevel::kBaseline;

@@ -7,6 +7,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "model/isa.h"
+
 #define CPL_INLINE inline __attribute__((always_inline))
 
 namespace cpl {
@@ -153,10 +155,12 @@ const StripKernels* StripKernelsVariant(int index) {
   int next = 0;
   if (index == next++) return &kBaseline;
 #ifdef __x86_64__
-  const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+  const bool avx2 =
+      IsaAllowed(Isa::kAvx2) && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
   if (avx2 && index == next++) return &kAvx2;
-  if (avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") && index == next++) {
+  if (avx2 && IsaAllowed(Isa::kAvx512) && __builtin_cpu_supports("avx512f") &&
+      __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+      __builtin_cpu_supports("avx512vl") && index == next++) {
     return &kAvx512;
   }
 #endif

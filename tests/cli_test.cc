@@ -417,6 +417,40 @@ TEST_F(Cli, EvaluatesClips) {
   const Json remembered = Json::parse(Bytes(json)).at("kinds").at("dim");
   EXPECT_LT(remembered.at("flicker").get<double>(), dim.at("flicker").get<double>() - 0.5);
   EXPECT_EQ(remembered.at("psnr_input_rgb"), dim.at("psnr_input_rgb"));
+  EXPECT_EQ(remembered.at("prompt_changes"), 0);
+
+  // Without a past there is nothing to remember.
+  ExpectSuccess({"eval", "--clips", Path("set"), "--model", ModelFile(Weights::kZeroResidual),
+                 "--temporal", "off", "--json", json});
+  EXPECT_EQ(Json::parse(Bytes(json)).at("kinds").at("dim").at("bit_exact"), 4);
+}
+
+TEST_F(Cli, EvaluatesWhatWasRestoredBefore) {
+  for (int t = 0; t < 4; ++t) {
+    const std::string name = "000" + std::to_string(t) + ".png";
+    PutPicture("set/dim/a/target/" + name, Picture(1));
+    PutPicture("set/dim/a/input/" + name, Picture(1) - cv::Scalar::all(t % 2 == 0 ? 5 : 15));
+    PutPicture("set/dim/b/target/" + name, Picture(1));
+    PutPicture("set/dim/b/input/" + name, Picture(1));
+  }
+  const std::string json = Path("report.json"), saved = Path("saved");
+  ExpectSuccess({"eval", "--clips", Path("set"), "--model", ModelFile(Weights::kZeroResidual),
+                 "--save", saved, "--json", json});
+  const Json by_model = Json::parse(Bytes(json)).at("kinds").at("dim");
+  ExpectSuccess({"eval", "--clips", Path("set"), "--restored", saved, "--json", json});
+  const Json report = Json::parse(Bytes(json));
+  EXPECT_EQ(report.at("model"), saved);
+  for (const char* key : {"n", "psnr_rgb", "psnr_y_last", "ssim_y", "flicker", "bit_exact"}) {
+    EXPECT_EQ(report.at("kinds").at("dim").at(key), by_model.at(key)) << key;
+  }
+
+  // What is not there is left out.
+  fs::remove_all(saved + "/dim/b");
+  fs::remove(saved + "/dim/a/0003.png");
+  ExpectSuccess({"eval", "--clips", Path("set"), "--restored", saved, "--json", json});
+  EXPECT_EQ(Json::parse(Bytes(json)).at("kinds").at("dim").at("n"), 3);
+  fs::remove_all(saved);
+  ExpectFailure({"eval", "--clips", Path("set"), "--restored", saved}, "holds no restored picture");
 }
 
 TEST_F(Cli, EvaluationSkipsAndNamesWhatItCannotUse) {
@@ -440,6 +474,27 @@ TEST_F(Cli, EvaluationSkipsAndNamesWhatItCannotUse) {
   ExpectFailure({"eval", "--data", Path("nowhere"), "--model", model}, "nowhere");
   ExpectFailure({"eval", "--data", Path("set"), "--kinds", "fog", "--model", model}, "fog");
   ExpectFailure({"eval", "--model", model}, "--data");
+}
+
+// Figures differ from run to run; that they are all there, and of what was asked for, does not.
+TEST_F(Cli, MeasuresAsIfTheProcessorWereOlder) {
+  const std::string json = Path("bench.json");
+  ExpectSuccess({"bench", "--model", ModelFile(Weights::kZeroResidual), "--size", "64x48",
+                 "--frames", "3", "--precision", "fp32", "--threads", "1", "--isa", "avx2",
+                 "--quick", "--json", json});
+  const Json report = Json::parse(Bytes(json));
+  if (__builtin_cpu_supports("avx2")) {
+    EXPECT_EQ(report.at("isa"), "avx2");
+  }
+  EXPECT_EQ(report.at("size"), "64x48");
+  EXPECT_EQ(report.at("threads"), 1);
+  for (const char* key : {"macs_per_pixel", "peak_gmacs", "network_share", "rss_mb"}) {
+    EXPECT_GT(report.at(key).get<double>(), 0) << key;
+  }
+  EXPECT_GT(report.at("network_ms").at("p50").get<double>(), 0);
+  EXPECT_LT(report.at("first_frame_s").get<double>(), 600);
+  ExpectFailure({"bench", "--size", "8x8"}, "--size");
+  ExpectFailure({"bench", "--isa", "mmx"}, "--isa");
 }
 
 TEST_F(Cli, InterruptLeavesNothingHalfDone) {

@@ -26,6 +26,9 @@ struct EvalOptions {
   std::string clips;
   std::vector<std::string> kinds;
   bool matrix = false;
+  std::string temporal = "on";
+  std::string restored;
+  std::string save;
   std::string json;
 };
 
@@ -48,6 +51,7 @@ Json KindJson(const KindScores& k) {
   json["psnr_y_first"] = Number(k.psnr_y_first.Value());
   json["psnr_y_last"] = Number(k.psnr_y_last.Value());
   json["flicker"] = Number(k.flicker.Value());
+  json["prompt_changes"] = k.prompt_changes;
   return json;
 }
 
@@ -138,10 +142,19 @@ void RunEval(const EvalOptions& options) {
                           : FindStills(options.data, options.kinds);
   plan.matrix = options.matrix;
   plan.threads = EffectiveThreads(options.model.threads);
+  plan.save = options.save;
   std::shared_ptr<Model> model;
-  if (options.model.model != "none") {
+  if (!options.restored.empty()) {
+    if (plan.matrix || !plan.save.empty()) {
+      throw Error(ErrorCode::kInvalidArgument,
+                  "--restored measures pictures that are there; it goes with neither "
+                  "--prompt-matrix nor --save");
+    }
+    UseRestored(options.restored, &plan.kinds);
+  } else if (options.model.model != "none") {
     model = LoadModel(options.model);
     plan.params = ParamsFor(options.model, model->info());
+    plan.params.temporal = options.temporal == "on";
     if (plan.matrix && model->info().prompts.empty()) {
       throw Error(ErrorCode::kInvalidArgument,
                   model->info().path + ": has no prompts, so there is no --prompt-matrix");
@@ -168,7 +181,10 @@ void RunEval(const EvalOptions& options) {
     scores = Evaluate(model.get(), plan, events);
   }
 
-  Json report = {{"model", model ? model->info().path : "none"},
+  const std::string name = !options.restored.empty() ? options.restored
+                           : model                   ? model->info().path
+                                                     : "none";
+  Json report = {{"model", name},
                  {"precision", model ? Json(PrecisionName(model->precision())) : Json(nullptr)},
                  {"threads", plan.threads},
                  {"bypass", options.model.bypass},
@@ -225,6 +241,21 @@ void AddEvalCommand(CLI::App& app) {
       ->type_name("KIND[,KIND]");
   command->add_flag("--prompt-matrix", options->matrix,
                     "Also run every kind with each prompt forced");
+  command
+      ->add_option("--temporal", options->temporal,
+                   "off restores each frame of a clip as if it were the first")
+      ->check(CLI::IsMember({"on", "off"}))
+      ->type_name("MODE")
+      ->capture_default_str();
+  command
+      ->add_option("--restored", options->restored,
+                   "Measure what something else made of the inputs, without a model: "
+                   "DIR/KIND/NAME.png, or DIR/KIND/CLIP/0000.png; what is not there is left out")
+      ->type_name("DIR");
+  command
+      ->add_option("--save", options->save,
+                   "Write the restored pictures to DIR/KIND/NAME.png, or DIR/KIND/CLIP/0000.png")
+      ->type_name("DIR");
   command
       ->add_option("--json", options->json,
                    "Write all figures to this file; an infinite PSNR is null and left out of means")

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <map>
 #include <system_error>
 
 #include "cpl/error.h"
@@ -120,6 +121,34 @@ std::vector<EvalKind> FindStills(const std::string& folder, const std::vector<st
 std::vector<EvalKind> FindClips(const std::string& folder, const std::vector<std::string>& only) {
   return FindKinds(folder, only, folder + "/KIND/CLIP/input/0000.png and KIND/CLIP/target/0000.png",
                    ClipsOf);
+}
+
+void UseRestored(const std::string& folder, std::vector<EvalKind>* kinds) {
+  for (EvalKind& kind : *kinds) {
+    for (EvalSequence& sequence : kind.sequences) {
+      std::vector<EvalPair> found;
+      std::error_code ec;
+      const fs::path place = fs::path(folder) / kind.name / sequence.name;
+      if (fs::is_directory(place, ec)) {
+        std::map<std::string, std::string> by_stem;
+        for (const std::string& path : ListImages(place.string())) by_stem[Stem(path)] = path;
+        for (EvalPair& pair : sequence.pairs) {
+          const auto it = by_stem.find(Stem(pair.input));
+          if (it == by_stem.end()) continue;
+          pair.restored = it->second;
+          found.push_back(std::move(pair));
+        }
+      }
+      sequence.pairs = std::move(found);
+    }
+    std::erase_if(kind.sequences, [](const EvalSequence& s) { return s.pairs.empty(); });
+  }
+  std::erase_if(*kinds, [](const EvalKind& kind) { return kind.sequences.empty(); });
+  if (kinds->empty()) {
+    throw Error(ErrorCode::kNotFound,
+                folder + ": holds no restored picture of the set; expected " + folder +
+                    "/KIND/NAME.png for pictures, KIND/CLIP/0000.png for clips");
+  }
 }
 
 }  // namespace cpl::train

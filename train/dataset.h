@@ -16,6 +16,7 @@ namespace cpl::train {
 struct EvalPair {
   std::string input;  // full paths
   std::string target;
+  std::string restored;  // by somebody else; empty unless UseRestored found it
 };
 
 // One clip, or all stills of a kind.
@@ -39,5 +40,10 @@ std::string FindTarget(const std::string& input, const std::vector<std::string>&
 // missing; the message says what the layout should be.
 std::vector<EvalKind> FindStills(const std::string& folder, const std::vector<std::string>& only);
 std::vector<EvalKind> FindClips(const std::string& folder, const std::vector<std::string>& only);
+
+// Finds what somebody made of the inputs: FOLDER/<kind>/* of stills, FOLDER/<kind>/<clip>/* of
+// clips, by the inputs' stems. Kinds and clips that `folder` has not are taken out, and so are
+// inputs without a restored picture. Throws Error(kNotFound) where nothing is left.
+void UseRestored(const std::string& folder, std::vector<EvalKind>* kinds);
 
 }  // namespace cpl::train

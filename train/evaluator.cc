@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <deque>
+#include <filesystem>
 #include <future>
 #include <utility>
 
@@ -12,6 +13,7 @@
 #include "train/metrics.h"
 
 namespace cpl::train {
+namespace fs = std::filesystem;
 namespace {
 
 // The model runs in the caller's thread alone, since its own threads follow it there.
@@ -19,7 +21,14 @@ struct Frame {
   cv::Mat input;
   cv::Mat target;
   cv::Mat output;
+  fs::path save_as;  // empty: nowhere
 };
+
+fs::path SavedAs(const EvalPlan& plan, const std::string& kind, const EvalSequence& sequence,
+                 const EvalPair& pair) {
+  const std::string name = fs::path(pair.input).stem().string() + ".png";
+  return fs::path(plan.save) / kind / sequence.name / name;
+}
 
 struct FrameScores {
   Quality output;
@@ -35,7 +44,19 @@ Frame ReadFrame(const EvalPair& pair) {
   if (frame.input.size() != frame.target.size()) {
     throw Error(ErrorCode::kBadFormat, pair.input + ": differs in size from " + pair.target);
   }
+  frame.output = pair.restored.empty() ? frame.input.clone() : ReadRgb(pair.restored);
+  if (frame.output.size() != frame.target.size()) {
+    throw Error(ErrorCode::kBadFormat, pair.restored + ": differs in size from " + pair.target);
+  }
   return frame;
+}
+
+void MakeFolder(const fs::path& folder) {
+  std::error_code ec;
+  fs::create_directories(folder, ec);
+  if (ec) {
+    throw Error(ErrorCode::kCannotWrite, folder.string() + ": cannot be made: " + ec.message());
+  }
 }
 
 bool Equal(const cv::Mat& a, const cv::Mat& b) { return cv::norm(a, b, cv::NORM_INF) == 0; }
@@ -46,6 +67,7 @@ FrameScores Score(const Frame& frame) {
   scores.psnr_input_rgb = Psnr(frame.input, frame.target);
   scores.psnr_input_y = Psnr(Luma(frame.input), Luma(frame.target));
   scores.bit_exact = Equal(frame.output, frame.input);
+  if (!frame.save_as.empty()) WriteImage(frame.save_as.string(), frame.output);
   return scores;
 }
 
@@ -101,10 +123,10 @@ class Run {
     bool fresh = true;
     for (const EvalPair& pair : sequence.pairs) {
       CheckInterrupt();
+      std::optional<Frame> restored;
+      FrameReport said;
       try {
         Frame frame = ReadFrame(pair);
-        frame.output = frame.input.clone();
-        FrameReport said;
         if (stream_ != nullptr) {
           if (fresh || !plan_.clips) stream_->Reset();
           try {
@@ -114,30 +136,45 @@ class Run {
           }
         }
         fresh = false;
-        take(std::move(frame), said);
+        restored = std::move(frame);
       } catch (const Error& error) {
         if (report) events_.skipped(error.what());
       }
+      if (restored) take(pair, std::move(*restored), said);
       events_.progress(++done_, total_);
     }
   }
 
   void Sequence(const EvalSequence& sequence, KindScores& scores) {
+    if (!plan_.save.empty()) MakeFolder(fs::path(plan_.save) / scores.name / sequence.name);
     std::deque<std::future<FrameScores>> pending;
     std::optional<FrameScores> first, last;
+    std::optional<int> prompt;
     FlickerMeter flicker;
     const auto harvest = [&] {
-      last = pending.front().get();
+      std::future<FrameScores> oldest = std::move(pending.front());
       pending.pop_front();
+      try {
+        last = oldest.get();
+      } catch (const Error& error) {
+        if (error.code() == ErrorCode::kCannotWrite) throw;
+        events_.skipped(error.what());
+        return;
+      }
       if (!first) first = last;
       Add(*last, scores);
     };
-    ForEachFrame(sequence, plan_.params, true, [&](Frame frame, const FrameReport& said) {
-      if (stream_ != nullptr) ++scores.prompt_counts[PromptName(said.prompt)];
-      if (plan_.clips) flicker.Add(frame.output, frame.target);
-      if (static_cast<int>(pending.size()) >= plan_.threads) harvest();
-      pending.push_back(std::async(std::launch::async, Score, std::move(frame)));
-    });
+    ForEachFrame(sequence, plan_.params, true,
+                 [&](const EvalPair& pair, Frame frame, const FrameReport& said) {
+                   if (stream_ != nullptr) ++scores.prompt_counts[PromptName(said.prompt)];
+                   if (plan_.clips && prompt && *prompt != said.prompt) ++scores.prompt_changes;
+                   prompt = said.prompt;
+                   if (!plan_.save.empty())
+                     frame.save_as = SavedAs(plan_, scores.name, sequence, pair);
+                   if (plan_.clips) flicker.Add(frame.output, frame.target);
+                   if (static_cast<int>(pending.size()) >= plan_.threads) harvest();
+                   pending.push_back(std::async(std::launch::async, Score, std::move(frame)));
+                 });
     while (!pending.empty()) harvest();
     if (!plan_.clips || !first) return;
     ++scores.clips;
@@ -151,9 +188,10 @@ class Run {
   void Forced(const EvalSequence& sequence, int prompt, FiniteMean& mean) {
     RestoreParams params = plan_.params;
     params.prompt = prompt;
-    ForEachFrame(sequence, params, false, [&](const Frame& frame, const FrameReport&) {
-      mean.Add(Psnr(Luma(frame.output), Luma(frame.target)));
-    });
+    ForEachFrame(sequence, params, false,
+                 [&](const EvalPair&, const Frame& frame, const FrameReport&) {
+                   mean.Add(Psnr(Luma(frame.output), Luma(frame.target)));
+                 });
   }
 
   static void Add(const FrameScores& frame, KindScores& scores) {

@@ -47,6 +47,7 @@ struct KindScores {
 
   // Clips only; means over clips.
   std::int64_t clips = 0;
+  std::int64_t prompt_changes = 0;  // frames whose prompt is not that of the frame before
   FiniteMean psnr_rgb_first, psnr_rgb_last, psnr_y_first, psnr_y_last, flicker;
 
   // PSNR of Y with each prompt forced; empty unless asked for.
@@ -58,7 +59,8 @@ struct EvalPlan {
   bool clips = false;   // state is carried within a sequence; else each picture has fresh state
   bool matrix = false;  // run each kind again with each prompt forced
   RestoreParams params;
-  int threads = 1;  // for the metrics, which are computed while the model works on the next frame
+  std::string save;  // folder for what the model made: SAVE/<kind>[/<clip>]/<stem>.png
+  int threads = 1;   // for the metrics, which are computed while the model works on the next frame
 };
 
 struct EvalEvents {
@@ -67,9 +69,9 @@ struct EvalEvents {
   std::function<void(const std::string& message)> skipped;
 };
 
-// `model` null measures the inputs themselves. A clip with a frame that cannot be read is evaluated
-// without that frame. Throws Error(kCannotRead) where nothing of a kind could be evaluated, and
-// Interrupted.
+// `model` null measures the pairs' `restored` pictures where they are named, else the inputs
+// themselves. A clip with a frame that cannot be read is evaluated without that frame. Throws
+// Error: kCannotRead where nothing of a kind could be evaluated, kCannotWrite; and Interrupted.
 std::vector<KindScores> Evaluate(Model* model, const EvalPlan& plan, const EvalEvents& events);
 
 }  // namespace cpl::train
