@@ -1,168 +1,127 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "train/recipe.h"
 
-#include <toml++/toml.h>
-
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
 
 #include "cpl/error.h"
+#include "train/recipe_table.h"
 
 namespace cpl::train {
 namespace {
 
 namespace fs = std::filesystem;
 
-int EditDistance(std::string_view a, std::string_view b) {
-  std::vector<int> row(b.size() + 1);
-  for (std::size_t j = 0; j <= b.size(); ++j) row[j] = static_cast<int>(j);
-  for (std::size_t i = 1; i <= a.size(); ++i) {
-    int diagonal = row[0];
-    row[0] = static_cast<int>(i);
-    for (std::size_t j = 1; j <= b.size(); ++j) {
-      const int change = diagonal + (a[i - 1] != b[j - 1]);
-      diagonal = row[j];
-      row[j] = std::min({row[j] + 1, row[j - 1] + 1, change});
-    }
+void ReadModel(Recipe& recipe, const toml::table* model_table) {
+  Table model(recipe, model_table, "model");
+  model.ReadOneOf("architecture", recipe.architecture, {"live", "sparse_prompt_ir"});
+  std::string framework = "cpl";
+  model.ReadOneOf("framework", framework, {"end_to_end", "prompt", "cpl"});
+  recipe.model.framework = recipe.paper.framework = framework;
+  model.Read("prompts", recipe.prompts);
+  const bool live = recipe.architecture == "live";
+  // The paper's network has no other supervision of its routers than what they do for the picture.
+  if (!live) recipe.routing = "free";
+  model.ReadOneOf("routing", recipe.routing, {"label", "free"});
+  if (live) {
+    model.Read("channels", recipe.model.channels);
+    model.Read("encoder", recipe.model.encoder);
+    model.Read("decoder", recipe.model.decoder);
+    model.Read("conditioning", recipe.model.conditioning, 1, 256);
+    model.Read("router_channels", recipe.model.router_channels);
+    model.Read("router_patches", recipe.model.router_patches, 1, 64);
+    model.Read("top_k", recipe.model.top_k, 1, 64);
+  } else {
+    model.Read("dim", recipe.paper.dim, 1, 4096);
+    model.Read("num_blocks", recipe.paper.num_blocks);
+    model.Read("num_refinement_blocks", recipe.paper.num_refinement_blocks, 0, 64);
+    model.Read("heads", recipe.paper.heads);
+    model.Read("ffn_expansion_factor", recipe.paper.ffn_expansion_factor, 0.1, 16);
+    model.Read("prompt_dim", recipe.paper.prompt_dim);
+    model.Read("prompt_size", recipe.paper.prompt_size);
+    recipe.paper.num_expert = 1;
+    if (framework == "prompt") recipe.paper.num_expert = static_cast<int>(recipe.prompts.size());
+    model.Read("top_k", recipe.paper.num_expert, 1, 64);
   }
-  return row[b.size()];
-}
-
-// Reads the keys of one table, and refuses those that nobody asked for.
-class Table {
- public:
-  Table(const Recipe& recipe, const toml::table* table, std::string name)
-      : recipe_(recipe), table_(table), name_(std::move(name)) {}
-
-  [[noreturn]] void Fail(const std::string& what) const {
-    throw Error(ErrorCode::kInvalidArgument, recipe_.path + ": " + what);
-  }
-
-  const toml::node* Node(const char* key) {
-    known_.push_back(key);
-    return table_ ? table_->get(key) : nullptr;
-  }
-
-  std::string Path(const char* key) const { return name_.empty() ? key : name_ + "." + key; }
-
-  template <typename Number>
-  void Read(const char* key, Number& value, double low, double high) {
-    const toml::node* node = Node(key);
-    if (!node) return;
-    const auto number = node->value<double>();
-    if (!number || (std::is_integral_v<Number> && !node->is_integer())) {
-      Fail("'" + Path(key) + "' must be " +
-           (std::is_integral_v<Number> ? "an integer" : "a number"));
-    }
-    if (!(*number >= low && *number <= high)) {
-      std::ostringstream range;
-      range << low << ".." << high;
-      Fail("'" + Path(key) + "' must lie in " + range.str());
-    }
-    value = static_cast<Number>(*number);
-  }
-
-  void Read(const char* key, std::string& value) {
-    const toml::node* node = Node(key);
-    if (!node) return;
-    if (!node->is_string()) Fail("'" + Path(key) + "' must be a string");
-    value = *node->value<std::string>();
-  }
-
-  template <typename Value>
-  void Read(const char* key, std::vector<Value>& values) {
-    const toml::node* node = Node(key);
-    if (!node) return;
-    const toml::array* array = node->as_array();
-    if (!array) Fail("'" + Path(key) + "' must be a list");
-    values.clear();
-    for (const toml::node& entry : *array) {
-      const auto value =
-          entry.value_exact<std::conditional_t<std::is_integral_v<Value>, std::int64_t, Value>>();
-      if (!value) Fail("'" + Path(key) + "' holds an entry of the wrong type");
-      values.push_back(static_cast<Value>(*value));
-    }
-  }
-
-  // Call after the last Read.
-  void Done() const {
-    if (!table_) return;
-    for (const auto& [key, node] : *table_) {
-      const std::string name(key.str());
-      if (std::find(known_.begin(), known_.end(), name) != known_.end()) continue;
-      const auto nearest = std::min_element(known_.begin(), known_.end(),
-                                            [&](const std::string& a, const std::string& b) {
-                                              return EditDistance(a, name) < EditDistance(b, name);
-                                            });
-      Fail("unknown key '" + Path(name.c_str()) + "'; the nearest known one is '" +
-           Path(nearest->c_str()) + "'");
-    }
-  }
-
- private:
-  const Recipe& recipe_;
-  const toml::table* table_;
-  std::string name_;
-  std::vector<std::string> known_;
-};
-
-toml::table Parse(const std::string& text, const std::string& path) {
+  model.Done();
   try {
-    return toml::parse(text, path);
-  } catch (const toml::parse_error& error) {
-    std::ostringstream message;
-    message << path << ": line " << error.source().begin.line << ": " << error.description();
-    throw Error(ErrorCode::kBadFormat, message.str());
+    if (live) {
+      recipe.model = LiveConfig::FromJson(recipe.model.ToJson());
+    } else {
+      recipe.paper = SparsePromptIrConfig::FromJson(recipe.paper.ToJson());
+    }
+  } catch (const Error& error) {
+    model.Fail(std::string("[model]: ") + error.what());
   }
 }
 
-// Puts "a.b=value" into the table, making tables on the way. [[stage]] is addressed as stage.NAME.
-void Override(Recipe& recipe, toml::table& root, const std::string& assignment) {
-  const auto equals = assignment.find('=');
-  if (equals == std::string::npos || equals == 0) {
-    throw Error(ErrorCode::kInvalidArgument, "--set " + assignment + ": expected key=value");
+std::string FromRecipe(const Recipe& recipe, const std::string& path) {
+  return (fs::absolute(recipe.path).parent_path() / path).lexically_normal().string();
+}
+
+void ReadCpr(Recipe& recipe, const toml::table* cpr_table) {
+  Table cpr(recipe, cpr_table, "cpr");
+  CprOptions& options = recipe.cpr;
+  cpr.Read("weight", options.weight, 0, 100);
+  cpr.Read("negatives", options.negatives, 1, 63);
+  cpr.Read("negative_gradient", options.negative_gradient);
+  cpr.Read("cap", options.cap);
+  cpr.Read("epsilon", options.epsilon, 1e-6, 1);
+  cpr.ReadOneOf("extractor", options.extractor, {"filters", "vgg19"});
+  cpr.Read("weights", options.weights);
+  cpr.Done();
+  if (options.extractor == "vgg19" && options.weights.empty()) {
+    cpr.Fail("'cpr.extractor' is vgg19, so 'cpr.weights' must name the file with its weights");
   }
-  const std::string key = assignment.substr(0, equals);
-  const std::string text = assignment.substr(equals + 1);
-  toml::table value;
-  try {
-    value = toml::parse("value = " + text);
-  } catch (const toml::parse_error&) {
-    value = toml::table{{"value", text}};
+  if (!options.weights.empty()) options.weights = FromRecipe(recipe, options.weights);
+}
+
+void ReadValidation(Recipe& recipe, const toml::table* validation_table) {
+  Table validation(recipe, validation_table, "validation");
+  ValidationOptions& options = recipe.validation;
+  validation.Read("data", options.data);
+  validation.Read("clips", options.clips);
+  validation.Read("kinds", options.kinds);
+  validation.Read("every", options.every, 1, 1e9);
+  validation.Read("limit", options.limit, 0, 1e9);
+  validation.Read("matrix", options.matrix);
+  validation.Done();
+  if (!options.data.empty() && !options.clips.empty()) {
+    validation.Fail("'validation.data' and 'validation.clips' exclude each other");
   }
-  toml::table* table = &root;
-  std::size_t begin = 0;
-  for (auto dot = key.find('.'); dot != std::string::npos; dot = key.find('.', begin)) {
-    const std::string part = key.substr(begin, dot - begin);
-    begin = dot + 1;
-    toml::node* node = table->get(part);
-    if (!node) node = &table->insert(part, toml::table{}).first->second;
-    if (toml::array* array = node->as_array()) {
-      dot = key.find('.', begin);
-      const std::string wanted = key.substr(begin, dot == std::string::npos ? dot : dot - begin);
-      toml::table* found = nullptr;
-      for (toml::node& entry : *array) {
-        toml::table* candidate = entry.as_table();
-        if (candidate && (*candidate)["name"].value_or(std::string()) == wanted) found = candidate;
-      }
-      if (!found || dot == std::string::npos) {
-        throw Error(ErrorCode::kInvalidArgument,
-                    "--set " + assignment + ": no " + part + " is named '" + wanted + "'");
-      }
-      begin = dot + 1;
-      table = found;
-      continue;
+  if (!options.data.empty()) options.data = FromRecipe(recipe, options.data);
+  if (!options.clips.empty()) options.clips = FromRecipe(recipe, options.clips);
+}
+
+// Combinations that each key alone does not show.
+void CheckTogether(const Recipe& recipe, const Table& top) {
+  const bool live = recipe.architecture == "live";
+  const int prompts = static_cast<int>(recipe.prompts.size());
+  if (recipe.routing == "label" && !live && recipe.framework() == "prompt") {
+    top.Fail("'model.routing' cannot be label with framework prompt, which mixes all prompts");
+  }
+  for (const Stage& stage : recipe.stages) {
+    const std::string where = "stage '" + stage.name + "': ";
+    if (stage.cpr_weight > 0 && recipe.framework() != "cpl") {
+      top.Fail(where +
+               "the contrastive regularisation compares prompts that are used one at a "
+               "time, which framework " +
+               recipe.framework() +
+               " does not; use framework cpl, or "
+               "leave out [cpr]");
     }
-    table = node->as_table();
-    if (!table) {
-      throw Error(ErrorCode::kInvalidArgument,
-                  "--set " + assignment + ": '" + part + "' is no table");
+    if (stage.cpr_weight > 0 && recipe.cpr.negatives >= prompts) {
+      top.Fail("'cpr.negatives' is " + std::to_string(recipe.cpr.negatives) + ", but there are " +
+               std::to_string(prompts - 1) + " other prompts to force");
+    }
+    if (!live && (stage.frames > 1 || stage.router_only)) {
+      top.Fail(where +
+               "sparse_prompt_ir trains on single frames, and as a whole: leave out "
+               "'frames' and 'train'");
     }
   }
-  table->insert_or_assign(key.substr(begin), *value.get("value"));
-  recipe.text += "# --set " + assignment + "\n";
 }
 
 void ReadSources(Recipe& recipe, const toml::table* data_table) {
@@ -210,9 +169,14 @@ void ReadStages(Recipe& recipe, const toml::node* stages) {
     table.Read("learning_rate", stage.learning_rate, 0, 1);
     table.Read("final_rate", stage.final_rate, 0, 1);
     table.Read("warmup", stage.warmup, 0, 1e9);
+    table.Read("restart_every", stage.restart_every, 0, 1e9);
+    table.Read("restart_scale", stage.restart_scale, 0, 1);
+    table.Read("accumulate", stage.accumulate, 1, 65536);
     table.Read("mixed", stage.mixed, 0, 1);
     table.Read("router_weight", stage.router_weight, 0, 100);
     table.Read("motion_weight", stage.motion_weight, 0, 100);
+    stage.cpr_weight = recipe.cpr.weight;
+    table.Read("cpr_weight", stage.cpr_weight, 0, 100);
     std::string train = "all";
     table.Read("train", train);
     if (train != "all" && train != "router") table.Fail("'stage.train' must be all or router");
@@ -252,8 +216,11 @@ Recipe LoadRecipe(const std::string& path, const std::vector<std::string>& overr
   Recipe recipe;
   recipe.path = path;
   recipe.text = text.str();
-  toml::table root = Parse(recipe.text, path);
-  for (const std::string& assignment : overrides) Override(recipe, root, assignment);
+  toml::table root = ParseToml(recipe.text, path);
+  for (const std::string& assignment : overrides) {
+    OverrideKey(root, assignment);
+    recipe.text += "# --set " + assignment + "\n";
+  }
 
   Table top(recipe, &root, "");
   top.Read("name", recipe.name);
@@ -261,35 +228,19 @@ Recipe LoadRecipe(const std::string& path, const std::vector<std::string>& overr
   top.Read("seed", recipe.seed, 0, 1e15);
   recipe.output = "runs/" + recipe.name;
 
-  Table model(recipe, root["model"].as_table(), "model");
-  std::string architecture = "live";
-  model.Read("architecture", architecture);
-  if (architecture != "live") model.Fail("'model.architecture' must be 'live'");
-  model.Read("framework", recipe.model.framework);
-  model.Read("prompts", recipe.prompts);
-  model.Read("channels", recipe.model.channels);
-  model.Read("encoder", recipe.model.encoder);
-  model.Read("decoder", recipe.model.decoder);
-  model.Read("conditioning", recipe.model.conditioning, 1, 256);
-  model.Read("router_channels", recipe.model.router_channels);
-  model.Read("router_patches", recipe.model.router_patches, 1, 64);
-  model.Done();
+  ReadModel(recipe, root["model"].as_table());
   static const std::vector<std::string> kTrainable = {"clean", "noise", "rain", "snow", "haze"};
   for (const std::string& prompt : recipe.prompts) {
     if (std::find(kTrainable.begin(), kTrainable.end(), prompt) == kTrainable.end()) {
-      model.Fail("'model.prompts' holds '" + prompt +
-                 "'; degradations can be made for clean, noise, rain, snow, haze");
+      top.Fail("'model.prompts' holds '" + prompt +
+               "'; degradations can be made for clean, noise, rain, snow, haze");
     }
   }
-  try {
-    recipe.model = LiveConfig::FromJson(recipe.model.ToJson());
-  } catch (const Error& error) {
-    model.Fail(std::string("[model]: ") + error.what());
-  }
-
   top.Node("model");
   top.Node("data");
   ReadSources(recipe, root["data"].as_table());
+  top.Node("cpr");
+  ReadCpr(recipe, root["cpr"].as_table());
   ReadStages(recipe, top.Node("stage"));
 
   top.Node("optimizer");
@@ -303,22 +254,30 @@ Recipe LoadRecipe(const std::string& path, const std::vector<std::string>& overr
 
   top.Node("loss");
   Table loss(recipe, root["loss"].as_table(), "loss");
-  loss.Read("floor", recipe.floor, 1e-9, 1);
+  loss.ReadOneOf("kind", recipe.loss.kind, {"balanced", "l1", "charbonnier"});
+  loss.Read("floor", recipe.loss.floor, 1e-9, 1);
+  loss.Read("epsilon", recipe.loss.epsilon, 1e-9, 1);
+  loss.Read("frequency", recipe.loss.frequency, 0, 100);
+  loss.Read("edge", recipe.loss.edge, 0, 100);
   loss.Done();
+
+  top.Node("validation");
+  ReadValidation(recipe, root["validation"].as_table());
 
   top.Node("run");
   Table run(recipe, root["run"].as_table(), "run");
-  run.Read("precision", recipe.precision);
+  run.ReadOneOf("device", recipe.device, {"cpu", "cuda"});
+  run.ReadOneOf("precision", recipe.precision, {"auto", "fp32", "bf16"});
   run.Read("threads", recipe.threads, 0, 1024);
   run.Read("output", recipe.output);
   run.Read("checkpoint_seconds", recipe.checkpoint_seconds, 1, 1e6);
   run.Read("log_every", recipe.log_every, 1, 1e9);
   run.Read("samples_every", recipe.samples_every, 1, 1e9);
+  run.Read("tensorboard", recipe.tensorboard);
+  run.Read("rank_timeout", recipe.rank_timeout, 1, 1e6);
   run.Done();
-  if (recipe.precision != "auto" && recipe.precision != "fp32" && recipe.precision != "bf16") {
-    run.Fail("'run.precision' must be auto, fp32 or bf16");
-  }
   top.Done();
+  CheckTogether(recipe, top);
   return recipe;
 }
 

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "model/live_config.h"
+#include "model/sparse_prompt_ir_config.h"
 
 namespace cpl::train {
 
@@ -30,12 +31,45 @@ struct Stage {
   double learning_rate = 1.5e-3;
   double final_rate = 1e-5;
   std::int64_t warmup = 200;         // steps from 0 to learning_rate
+  std::int64_t restart_every = 0;    // steps after which the cosine starts anew; 0: never
+  double restart_scale = 1;          // of the highest rate, at each restart
+  int accumulate = 1;                // batches whose gradients are added up before an update
   std::map<std::string, int> batch;  // samples of each prompt in a step
   double mixed = 0.25;               // share of samples with a second, weaker degradation
   bool router_only = false;          // `train = "router"`: nothing is restored, which is cheap; the
                                      // stage after it gets the network used to its new router
   double router_weight = 0.1;        // of the router's cross-entropy beside the restoration's loss
   double motion_weight = 0.1;        // of the motion head's, whose truth the clean clip knows
+  double cpr_weight = 0;             // of the contrastive regularisation; [cpr] has the default
+};
+
+// What a restored frame is charged for (losses.h has the formulas).
+struct LossOptions {
+  std::string kind = "balanced";  // balanced, l1, charbonnier
+  double floor = 2e-5;            // balanced: added to a sample's squared error in the logarithm
+  double epsilon = 1e-3;          // charbonnier
+  double frequency = 0;           // weight of the error's spectrum
+  double edge = 0;                // weight of the error's slopes
+};
+
+// Contrastive prompt regularisation (cpr.h has the formula).
+struct CprOptions {
+  double weight = 0;                  // 0 leaves it out
+  int negatives = 1;                  // other prompts that are forced, drawn for each step
+  bool negative_gradient = false;     // whether the restorations with them learn too
+  bool cap = true;                    // no push beyond where the degraded picture is
+  double epsilon = 0.01;              // added to the distance that is divided by
+  std::string extractor = "filters";  // filters, vgg19
+  std::string weights;                // file of VGG19's weights, absolute after loading
+};
+
+// Measuring the averaged weights while they train, on a set in the layout of `cpl eval`.
+struct ValidationOptions {
+  std::string data, clips;         // folders, absolute after loading; at most one is given
+  std::vector<std::string> kinds;  // all if empty
+  std::int64_t every = 1000;       // steps
+  int limit = 0;                   // pictures of each kind; 0: all
+  bool matrix = false;             // each prompt forced, too
 };
 
 struct Recipe {
@@ -44,7 +78,12 @@ struct Recipe {
   std::string name;  // of the model
   std::uint64_t seed = 1;
 
-  LiveConfig model;
+  std::string architecture = "live";  // live, sparse_prompt_ir
+  LiveConfig model;                   // of the former
+  SparsePromptIrConfig paper;         // of the latter
+  // Which prompt a sample is restored with: its own ("label"), or the router's choice ("free"),
+  // whose weights then learn from the restoration too.
+  std::string routing = "label";
   std::vector<std::string> prompts = {"clean", "noise", "rain", "snow", "haze"};
 
   std::vector<Source> sources;
@@ -58,8 +97,11 @@ struct Recipe {
   double clip_norm = 0.2;  // of the whole gradient
   double ema = 0.999;
 
-  double floor = 2e-5;  // added to a sample's squared error inside the logarithm
+  LossOptions loss;
+  CprOptions cpr;
+  ValidationOptions validation;
 
+  std::string device = "cpu";      // cpu, cuda
   std::string precision = "auto";  // auto, fp32, bf16
   int threads = 0;
 
@@ -67,6 +109,12 @@ struct Recipe {
   double checkpoint_seconds = 300;
   std::int64_t log_every = 50;        // steps
   std::int64_t samples_every = 2000;  // steps
+  bool tensorboard = true;
+  double rank_timeout = 300;  // seconds that a rank of a distributed run may keep others waiting
+
+  const std::string& framework() const {
+    return architecture == "live" ? model.framework : paper.framework;
+  }
 
   std::int64_t TotalSteps() const;
 };

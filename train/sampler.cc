@@ -190,9 +190,15 @@ void Sampler::MakeSample(const Stage& stage, std::int64_t step, int index, int s
   }
 }
 
-Batch Sampler::Make(const Stage& stage, std::int64_t step, WorkerPool& pool) const {
+Batch Sampler::Make(const Stage& stage, std::int64_t step, WorkerPool& pool,
+                    const std::function<bool(int group)>& wanted) const {
+  struct Slot {
+    int index;  // of the sample, in the whole batch
+    int group, place;
+  };
   Batch batch;
-  std::vector<std::pair<int, int>> slots;  // group, place in it
+  std::vector<Slot> slots;
+  int index = 0;
   const std::size_t values = static_cast<std::size_t>(stage.patch) * stage.patch * 3;
   for (std::size_t p = 0; p < recipe_.prompts.size(); ++p) {
     const auto count = stage.batch.find(recipe_.prompts[p]);
@@ -201,16 +207,19 @@ Batch Sampler::Make(const Stage& stage, std::int64_t step, WorkerPool& pool) con
       Group group;
       group.prompt = static_cast<int>(p);
       group.samples = std::min(left, kGroupSamples);
-      group.input.assign(stage.frames, std::vector<float>(values * group.samples));
-      group.target = group.input;
-      for (int i = 0; i < group.samples; ++i) {
-        slots.emplace_back(static_cast<int>(batch.size()), i);
+      const int place = static_cast<int>(batch.size());
+      if (!wanted || wanted(place)) {
+        group.input.assign(stage.frames, std::vector<float>(values * group.samples));
+        group.target = group.input;
+        for (int i = 0; i < group.samples; ++i) slots.push_back({index + i, place, i});
       }
+      index += group.samples;
       batch.push_back(std::move(group));
     }
   }
-  pool.Run(static_cast<int>(slots.size()),
-           [&](int i) { MakeSample(stage, step, i, slots[i].second, batch[slots[i].first]); });
+  pool.Run(static_cast<int>(slots.size()), [&](int i) {
+    MakeSample(stage, step, slots[i].index, slots[i].place, batch[slots[i].group]);
+  });
   return batch;
 }
 

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -47,8 +48,10 @@ class Sampler {
 
   // The batch of a step of `stage`, made by the threads of `pool`. Depends on the recipe's seed,
   // the stage, the step and nothing else. Groups hold at most kGroupSamples samples, so a prompt
-  // with more of them has several. Thread-safe.
-  Batch Make(const Stage& stage, std::int64_t step, WorkerPool& pool) const;
+  // with more of them has several. Thread-safe. Groups for which `wanted` says no (by their place
+  // in the batch) are there, but without pictures: they are work of other processes.
+  Batch Make(const Stage& stage, std::int64_t step, WorkerPool& pool,
+             const std::function<bool(int group)>& wanted = {}) const;
 
  private:
   void Load(const Source& source);

@@ -253,7 +253,7 @@ Trainer::Impl::GroupResult Trainer::Impl::TrainGroup(const Stage& stage, const P
     picture = std::move(restored.picture);
     memory = std::move(restored.memory);
     const at::Tensor error = SquaredError(picture, target);
-    loss = loss + (error + recipe.floor).log().mean() / stage.frames;
+    loss = loss + (error + recipe.loss.floor).log().mean() / stage.frames;
     if (t == 0) result.psnr_first = Psnr(error);
     if (t == stage.frames - 1) {
       result.psnr = Psnr(error);
