@@ -39,13 +39,15 @@ struct LayoutTraits {
                                    : kLayout == PixelLayout::kPacked4 ? 4
                                                                       : 1;
   static constexpr bool kPacked = kPerPixel > 1;
+  static constexpr bool kRgb = kPacked || kLayout == PixelLayout::kRGBP;
   static constexpr bool kInterleaved =
       kLayout == PixelLayout::kNV12 || kLayout == PixelLayout::kP010;
-  // Samples of each chroma plane in a cell. Two lie one above the other.
+  // Samples of each of planes 1 and 2 in a cell. Two lie one above the other.
   static constexpr int kChroma = kPacked || kLayout == PixelLayout::kGRAY8 ? 0
-                                 : kLayout == PixelLayout::kY444           ? 4
-                                 : kLayout == PixelLayout::kY42B           ? 2
-                                                                           : 1;
+                                 : kLayout == PixelLayout::kY444 || kLayout == PixelLayout::kRGBP
+                                     ? 4
+                                 : kLayout == PixelLayout::kY42B ? 2
+                                                                 : 1;
 
   static CPL_INLINE int ValueOf(Sample sample) { return (sample >> kShift) & kLargest; }
   // `sample` with another value; bits that hold none stay.

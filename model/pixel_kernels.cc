@@ -29,8 +29,8 @@ CPL_INLINE void ReadRow(const CellRow& row, const ReadFactors& f, float* __restr
     const int count = std::min(kChunk, all - cell);
     LoadChunk<kLayout>(row, {cell, count, std::min(kPixels, row.width - 2 * cell)}, &chunk);
     float* to = cells + std::ptrdiff_t{12} * cell;
-    if constexpr (kChroma == 0) {
-      constexpr int kColours = Traits::kPacked ? 3 : 1;
+    if constexpr (kChroma == 0 || Traits::kRgb) {
+      constexpr int kColours = Traits::kRgb ? 3 : 1;
       for (int c = 0; c < kColours; ++c) {
         for (int i = 0; i < kQuads; ++i) {
           values[c][i] = ReadSample(f, static_cast<float>(Traits::ValueOf(chunk.quads[c][i])));
@@ -125,14 +125,14 @@ CPL_INLINE void ChangePair(const WriteFactors& f, const float* residual, int i,
              v2 = SaneResidual(Load8(residual + 16));
   const Rgb<Vec8> sane = {Join(Low(v0), High(v1)), Join(High(v0), Low(v2)),
                           Join(Low(v1), High(v2))};
-  if constexpr (Traits::kPacked) {
+  if constexpr (Traits::kRgb) {
     Store(quads[0] + 4 * i, sane.r * f.rgb);
     Store(quads[1] + 4 * i, sane.g * f.rgb);
     Store(quads[2] + 4 * i, sane.b * f.rgb);
   } else {
     Store(quads[0] + 4 * i, LumaChange(f, sane));
   }
-  if constexpr (Traits::kChroma > 0) {
+  if constexpr (Traits::kChroma > 0 && !Traits::kRgb) {
     const Vec8 luma = LumaOf(f, sane);
     Store(quads[1] + 4 * i, sane.b - luma);
     Store(quads[2] + 4 * i, sane.r - luma);
@@ -161,7 +161,7 @@ CPL_INLINE void WriteRow(const CellRow& row, const WriteFactors& f,
       ChangePair<kLayout>(f, last, i, quads);
     }
     ComposeSamples<kQuads, Traits>(quads[0], chunk.quads[0]);
-    if constexpr (Traits::kPacked) {
+    if constexpr (Traits::kRgb) {
       ComposeSamples<kQuads, Traits>(quads[1], chunk.quads[1]);
       ComposeSamples<kQuads, Traits>(quads[2], chunk.quads[2]);
     } else if constexpr (kChroma > 0) {
@@ -193,12 +193,12 @@ CPL_INLINE void WriteRow(const CellRow& row, const WriteFactors& f,
        Read##NAME<PixelLayout::kPacked3>, Read##NAME<PixelLayout::kPacked4>,             \
        Read##NAME<PixelLayout::kP010>, Read##NAME<PixelLayout::kI420_10>,                \
        Read##NAME<PixelLayout::kY42B>, Read##NAME<PixelLayout::kY444>,                   \
-       Read##NAME<PixelLayout::kGRAY8>},                                                 \
+       Read##NAME<PixelLayout::kGRAY8>, Read##NAME<PixelLayout::kRGBP>},                 \
       {Write##NAME<PixelLayout::kNV12>, Write##NAME<PixelLayout::kI420>,                 \
        Write##NAME<PixelLayout::kPacked3>, Write##NAME<PixelLayout::kPacked4>,           \
        Write##NAME<PixelLayout::kP010>, Write##NAME<PixelLayout::kI420_10>,              \
        Write##NAME<PixelLayout::kY42B>, Write##NAME<PixelLayout::kY444>,                 \
-       Write##NAME<PixelLayout::kGRAY8>}};
+       Write##NAME<PixelLayout::kGRAY8>, Write##NAME<PixelLayout::kRGBP>}};
 
 CPL_PIXEL_VARIANT(Baseline, "baseline", )
 #ifdef __x86_64__

@@ -21,13 +21,14 @@ enum class PixelLayout : std::uint8_t {
   kY42B,
   kY444,
   kGRAY8,
+  kRGBP,
 };
-inline constexpr int kPixelLayouts = 9;
+inline constexpr int kPixelLayouts = 10;
 
 // One row of cells, as the rows of the planes that it covers: in[plane][row]. Plane 0 has two, of
-// Y' or packed; planes of chroma have two or, where a row of chroma serves two rows of pixels, one.
-// Where the frame ends after the first row, the second row of `in` is the first, that of `out` is
-// null.
+// Y', R' or packed; planes of chroma have two or, where a row of chroma serves two rows of pixels,
+// one. Where the frame ends after the first row, the second row of `in` is the first, that of `out`
+// is null.
 struct CellRow {
   int width = 0;         // Pixels.
   bool swapped = false;  // Packed: B comes first. Interleaved chroma: V comes first.

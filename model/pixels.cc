@@ -44,6 +44,8 @@ Kernel KernelOf(PixelFormat format) {
       return {PixelLayout::kY444, false};
     case PixelFormat::kGRAY8:
       return {PixelLayout::kGRAY8, false};
+    case PixelFormat::kRGBP:
+      return {PixelLayout::kRGBP, false};
   }
   throw Error(ErrorCode::kInternal, "a frame of unknown format was not refused");
 }

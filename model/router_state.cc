@@ -23,6 +23,8 @@ constexpr int kBlocksDown = 9;
 constexpr int kBlockSide = 16;
 constexpr float kCutChange = 0.10f;
 
+constexpr int kSide = 2 * kRouterPatch;  // of a patch, in pixels
+
 int Even(int value) { return value & ~1; }
 
 }  // namespace
@@ -43,20 +45,23 @@ int RouterTiles(int width, int height) {
          std::max(1, CellsAcross(height) / kRouterPatch);
 }
 
+PatchPlace RouterPatchPlace(int width, int height, std::int64_t index) {
+  // The R2 sequence (Roberts, 2018): the plane's counterpart of multiples of the golden ratio.
+  const double n = static_cast<double>(index);
+  const double u = std::fmod(0.5 + n * 0.7548776662466927, 1.0);
+  const double v = std::fmod(0.5 + n * 0.5698402909980532, 1.0);
+  return {Even(static_cast<int>(u * (width - std::min(width, kSide) + 1))),
+          Even(static_cast<int>(v * (height - std::min(height, kSide) + 1)))};
+}
+
 void ReadRouterPatches(const ConstFrameView& frame, std::int64_t first_index, int count,
                        float* cells) {
-  constexpr int kSide = 2 * kRouterPatch;
   const int width = std::min(frame.width, kSide);
   const int height = std::min(frame.height, kSide);
   const int across = CellsAcross(width), down = CellsAcross(height);
   for (int i = 0; i < count; ++i) {
-    // The R2 sequence (Roberts, 2018): the plane's counterpart of multiples of the golden ratio.
-    const double n = static_cast<double>(first_index + i);
-    const double u = std::fmod(0.5 + n * 0.7548776662466927, 1.0);
-    const double v = std::fmod(0.5 + n * 0.5698402909980532, 1.0);
-    const int x = Even(static_cast<int>(u * (frame.width - width + 1)));
-    const int y = Even(static_cast<int>(v * (frame.height - height + 1)));
-    const ConstFrameView part = Crop(frame, x, y, width, height);
+    const PatchPlace place = RouterPatchPlace(frame.width, frame.height, first_index + i);
+    const ConstFrameView part = Crop(frame, place.x, place.y, width, height);
     float* patch =
         cells + static_cast<std::size_t>(i) * kRouterPatch * kRouterPatch * kCellChannels;
     for (int row = 0; row < kRouterPatch; ++row) {

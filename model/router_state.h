@@ -19,6 +19,12 @@ ConstFrameView Crop(const ConstFrameView& frame, int x, int y, int width, int he
 void ReadRouterPatches(const ConstFrameView& frame, std::int64_t first_index, int count,
                        float* cells);
 
+// Where the index-th patch of a frame of this size lies: x, y even.
+struct PatchPlace {
+  int x, y;
+};
+PatchPlace RouterPatchPlace(int width, int height, std::int64_t index);
+
 // How many patches a frame is worth at most: as many as fit without overlap.
 int RouterTiles(int width, int height);
 

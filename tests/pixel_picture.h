@@ -32,6 +32,7 @@ struct FormatFacts {
   int columns = 0;      // of pixels to a chroma sample; 0: no chroma
   int rows = 0;         // the same for rows
   bool second = false;  // B before R, V before U
+  bool planar = false;  // R, G and B in planes of their own, which are no chroma
 };
 
 inline constexpr FormatFacts kFormats[] = {
@@ -67,6 +68,12 @@ inline constexpr FormatFacts kFormats[] = {
     {.format = PixelFormat::kY42B, .planes = 3, .samples = 1, .columns = 2, .rows = 1},
     {.format = PixelFormat::kY444, .planes = 3, .samples = 1, .columns = 1, .rows = 1},
     {.format = PixelFormat::kGRAY8, .planes = 1, .samples = 1},
+    {.format = PixelFormat::kRGBP,
+     .planes = 3,
+     .samples = 1,
+     .columns = 1,
+     .rows = 1,
+     .planar = true},
 };
 
 inline const FormatFacts& FactsOf(PixelFormat format) {
@@ -74,7 +81,7 @@ inline const FormatFacts& FactsOf(PixelFormat format) {
                        [&](const FormatFacts& facts) { return facts.format == format; });
 }
 
-inline bool IsPacked(const FormatFacts& facts) { return facts.samples > 1; }
+inline bool IsRgb(const FormatFacts& facts) { return facts.samples > 1 || facts.planar; }
 
 // A frame with memory of its own, all of it random, and knowledge of which bytes are pixels.
 struct PixelFrame {
@@ -121,8 +128,9 @@ struct PixelFrame {
     const std::uint8_t* at = view.plane[plane] + view.stride[plane] * y + index * facts.word;
     return facts.word == 1 ? at[0] : at[0] + 256 * at[1];
   }
-  // Word of colour 0..2 of a packed pixel, or of its fourth byte.
-  int Packed(int colour, int x, int y) const {
+  // Word of colour 0..2 of a pixel of the RGB formats, or of its fourth byte.
+  int Colour(int colour, int x, int y) const {
+    if (facts.planar) return Word(colour, x, y);
     const int place = facts.second && colour < 3 ? 2 - colour : colour;
     return Word(0, x * facts.samples + place, y);
   }
@@ -203,8 +211,8 @@ inline Triple ReferenceRgb(const PixelFrame& frame, int x, int y) {
   const double black = v.range == ColorRange::kFull ? 0 : facts.bits == 10 ? 64 : 16;
   const double steps = LumaSteps(frame);
   Triple rgb;
-  if (IsPacked(facts)) {
-    for (int c = 0; c < 3; ++c) rgb.c[c] = (frame.Packed(c, x, y) - black) / steps;
+  if (IsRgb(facts)) {
+    for (int c = 0; c < 3; ++c) rgb.c[c] = (frame.Colour(c, x, y) - black) / steps;
     return rgb;
   }
   const double luma = (frame.ValueOf(frame.Word(0, x, y)) - black) / steps;

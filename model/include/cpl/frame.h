@@ -10,7 +10,7 @@ namespace cpl {
 
 // Memory layouts. Samples have 8 bits where nothing else is said; those of 10 bits take two bytes,
 // little-endian, aligned to nothing. FormatInfoOf has the numbers. YV12 is kI420 with its planes
-// named in the order Y, U, V.
+// named in the order Y, U, V, and GBR is kRGBP with its planes named in the order R, G, B.
 enum class PixelFormat : std::uint8_t {
   kNV12,  // 4:2:0; plane 0: Y; plane 1: U and V interleaved
   kI420,  // 4:2:0; plane 0: Y; plane 1: U; plane 2: V
@@ -26,6 +26,7 @@ enum class PixelFormat : std::uint8_t {
   kY42B,     // 4:2:2; plane 0: Y; plane 1: U; plane 2: V
   kY444,     // 4:4:4; plane 0: Y; plane 1: U; plane 2: V
   kGRAY8,    // one plane of Y; its colours are R' = G' = B' = Y'
+  kRGBP,     // plane 0: R; plane 1: G; plane 2: B, full size each
 };
 
 struct FormatInfo {
@@ -68,6 +69,8 @@ constexpr FormatInfo FormatInfoOf(PixelFormat format) {
       return {"Y444", 3, 8, 1, 1, 1, 1};
     case PixelFormat::kGRAY8:
       return {"GRAY8", 1, 8, 1, 0, 1, 1};
+    case PixelFormat::kRGBP:
+      return {"RGBP", 3, 8, 1, 1, 1, 1};
   }
   return {"unknown", 0, 0, 0, 0, 1, 1};
 }
