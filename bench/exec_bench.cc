@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Times the executor: each kind of convolution on one thread, and the network beside RunLive
-// through LibTorch, taking turns in one run so that what else the machine does hurts both alike.
+// Times the executor in float32 and, where the CPU multiplies it, bfloat16: each kind of
+// convolution on one thread; the network and whole frames beside RunLive through LibTorch, taking
+// turns in one run so that what else the machine does hurts all alike; and frames from 360p to 4K.
 //
 //   exec_bench [WIDTHxHEIGHT [THREADS [ROUNDS]]]
 #include <ATen/ATen.h>
@@ -13,6 +14,8 @@
 #include <cstdio>
 #include <cstdlib>
 #include <ctime>
+#include <memory>
+#include <string>
 #include <vector>
 
 #include "model/cpu.h"
@@ -58,9 +61,8 @@ double BestSeconds(int rounds, const Call& call) {
 }
 
 // GMAC/s of one thread.
-double ConvSpeed(const ConvShape& shape, int width) {
+double ConvSpeed(const ConvShape& shape, int width, const exec::Kernels& kernels) {
   constexpr int kRows = 8, kRounds = 100;
-  const exec::Kernels& kernels = exec::BestKernels();
   const bool shuffle = shape.name.starts_with("up");
   const std::vector<float> weight(shape.in * shape.out * shape.kernel * shape.kernel, 0.01f);
   const std::vector<float> bias(shape.out);
@@ -70,9 +72,9 @@ double ConvSpeed(const ConvShape& shape, int width) {
       kernels,
       {{shape.in, shape.out, shape.kernel, shape.stride, weight.data(), bias.data(), nullptr}},
       {stored}, shuffle, 0);
-  exec::Rows in(width * shape.stride, kRows * shape.stride, stored);
-  exec::Rows out(width * conv.scale(), kRows * conv.scale(), conv.out_channels());
-  exec::Rows add(out.width(), out.height(), out.channels());
+  exec::Rows in(width * shape.stride, kRows * shape.stride, stored, kernels.element);
+  exec::Rows out(width * conv.scale(), kRows * conv.scale(), conv.out_channels(), kernels.element);
+  exec::Rows add(out.width(), out.height(), out.channels(), kernels.element);
   for (exec::Rows* rows : {&in, &out, &add}) rows->Hold(rows->height());
   std::vector<float> frame_bias(conv.bias_size());
   conv.Bias(nullptr, frame_bias.data());
@@ -83,8 +85,20 @@ double ConvSpeed(const ConvShape& shape, int width) {
   return 1e-9 * conv.macs() * width * kRows / seconds;
 }
 
+std::vector<const exec::Kernels*> AllKernels() {
+  std::vector<const exec::Kernels*> all;
+  for (int i = 0; const exec::Kernels* kernels = exec::KernelsVariant(i); ++i) {
+    all.push_back(kernels);
+  }
+  if (exec::Bf16Kernels() != nullptr) all.push_back(exec::Bf16Kernels());
+  return all;
+}
+
 void TimeConvs(const LiveConfig& config, int across) {
-  std::printf("%-24s %10s %8s\n", "convolution, one thread", "channels", "GMAC/s");
+  const std::vector<const exec::Kernels*> all = AllKernels();
+  std::printf("GMAC/s, one thread\n%-11s %-21s", "convolution", "channels");
+  for (const exec::Kernels* kernels : all) std::printf(" %10s", kernels->name);
+  std::printf("\n");
   std::vector<std::string> seen;
   for (const ConvShape& shape : config.Convs()) {
     char what[64];
@@ -94,8 +108,11 @@ void TimeConvs(const LiveConfig& config, int across) {
     seen.emplace_back(what);
     int level = 0;
     while (level + 1 < config.levels() && shape.in > config.channels[level]) ++level;
-    std::printf("%-24s %21s %8.1f\n", shape.name.c_str(), what,
-                ConvSpeed(shape, std::max(4, across >> level)));
+    std::printf("%-11.11s %-21s", shape.name.c_str(), what);
+    for (const exec::Kernels* kernels : all) {
+      std::printf(" %10.1f", ConvSpeed(shape, std::max(4, across >> level), *kernels));
+    }
+    std::printf("\n");
   }
 }
 
@@ -105,72 +122,165 @@ class StillFrame final : public exec::FrameRows {
   StillFrame(int across, int down)
       : across_(across),
         x_(at::randn({1, down, across, kCellChannels})),
-        side_(at::randn({1, down, across, kSideChannels})) {}
+        side_(at::randn({1, down, across, kSideChannels})),
+        x16_(x_.to(at::kBFloat16)),
+        side16_(side_.to(at::kBFloat16)) {}
   void Features(int, float*) override {}
   void Keep(int, const float*) override {}
   void Input(int y, float* x, float* side) override {
     Copy(x_, y, kCellChannels, x);
     Copy(side_, y, kSideChannels, side);
   }
-  void Output(int, const float*, const float*, const float*) override {}
-  at::Tensor x() const { return x_.permute({0, 3, 1, 2}); }
-  at::Tensor side() const { return side_.permute({0, 3, 1, 2}); }
+  void Input(int y, exec::Bf16* x, exec::Bf16* side) override {
+    Copy(x16_, y, kCellChannels, x);
+    Copy(side16_, y, kSideChannels, side);
+  }
+  void Output(int, const float*, const float*) override {}
+  at::Tensor x(bool bf16) const { return (bf16 ? x16_ : x_).permute({0, 3, 1, 2}); }
+  at::Tensor side(bool bf16) const { return (bf16 ? side16_ : side_).permute({0, 3, 1, 2}); }
 
  private:
-  void Copy(const at::Tensor& from, int y, int channels, float* to) const {
+  template <typename T>
+  void Copy(const at::Tensor& from, int y, int channels, T* to) const {
     const std::ptrdiff_t row = static_cast<std::ptrdiff_t>(across_) * channels;
-    std::copy_n(from.const_data_ptr<float>() + y * row, row, to);
+    std::copy_n(static_cast<const T*>(from.const_data_ptr()) + y * row, row, to);
   }
   int across_;
-  at::Tensor x_, side_;
+  at::Tensor x_, side_, x16_, side16_;
+};
+
+int Padded(const LiveConfig& config, int pixels) {
+  return ((pixels + 1) / 2 + config.stride() - 1) / config.stride() * config.stride();
+}
+
+FoldedNet Network(const LiveConfig& config, bool bf16) {
+  FoldedNet net = Fold(config, InitialParameters(config, 1, 1), at::zeros({1}));
+  if (!bf16) return net;
+  for (FoldedConv& conv : net.convs) conv.weight = conv.weight.to(at::kBFloat16);
+  return net;
+}
+
+// An NV12 frame with some structure in it.
+class Picture {
+ public:
+  Picture(int width, int height) : bytes_(static_cast<std::size_t>(width) * height * 3 / 2) {
+    for (std::size_t i = 0; i < bytes_.size(); ++i) bytes_[i] = 90 + i * i % 61;
+    view_.format = PixelFormat::kNV12;
+    view_.width = width;
+    view_.height = height;
+    view_.plane[0] = bytes_.data();
+    view_.plane[1] = bytes_.data() + static_cast<std::size_t>(width) * height;
+    view_.stride[0] = view_.stride[1] = width;
+  }
+  const FrameView& view() const { return view_; }
+
+ private:
+  std::vector<std::uint8_t> bytes_;
+  FrameView view_;
+};
+
+// One precision's contenders.
+class Contest {
+ public:
+  Contest(const LiveConfig& config, const exec::Kernels& kernels, int width, int height,
+          int threads)
+      : config_(config),
+        bf16_(kernels.element == exec::Element::kBf16),
+        net_(Network(config, bf16_)),
+        cond_(at::zeros({1, config.conditioning})),
+        packed_(exec::Pack(config, Network(config, false), kernels)),
+        frame_(Padded(config, width), Padded(config, height)),
+        picture_(width, height),
+        restored_(width, height),
+        pool_(threads),
+        executor_(config, Padded(config, width), Padded(config, height), threads, kernels),
+        stream_(config, width, height, threads, kernels) {}
+
+  void Round() {
+    const float* cond = cond_.const_data_ptr<float>();
+    network.Time([&] { executor_.Run(packed_, cond, frame_, pool_); });
+    frames.Time([&] {
+      const double ms =
+          stream_.Restore(packed_, cond, AsConst(picture_.view()), restored_.view(), 1.0f, pool_);
+      inside = std::min(inside, ms);
+    });
+    libtorch.Time(
+        [&] { RunLive(config_, net_.convs, frame_.x(bf16_), frame_.side(bf16_), cond_); });
+  }
+
+  bool bf16() const { return bf16_; }
+  std::size_t bytes() const { return executor_.BytesHeld(); }
+
+  Best network, frames, libtorch;
+  double inside = 1e9;  // milliseconds of a frame that Restore counts as the network's
+
+ private:
+  const LiveConfig& config_;
+  const bool bf16_;
+  const FoldedNet net_;
+  const at::Tensor cond_;
+  const exec::PackedLive packed_;
+  StillFrame frame_;
+  const Picture picture_, restored_;
+  ThreadPool pool_;
+  exec::LiveExecutor executor_;
+  exec::Stream stream_;
 };
 
 void TimeNetwork(const LiveConfig& config, int width, int height, int threads, int rounds) {
-  const auto padded = [&](int pixels) {
-    return ((pixels + 1) / 2 + config.stride() - 1) / config.stride() * config.stride();
-  };
-  const int across = padded(width), down = padded(height);
-  at::Tensor mix = at::zeros({1});
-  const FoldedNet net = Fold(config, InitialParameters(config, 1, 1), mix);
-  const at::Tensor cond = at::zeros({1, config.conditioning});
-  const exec::PackedLive packed = exec::Pack(config, net);
-  StillFrame frame(across, down);
-  ThreadPool pool(threads);
-  exec::LiveExecutor executor(config, across, down, threads);
   at::set_num_threads(threads);
-
-  const double macs = config.MacsPerPixel(width, height) * width * height;
-  std::vector<std::uint8_t> bytes(static_cast<std::size_t>(width) * height * 3 / 2, 100);
-  FrameView picture;
-  picture.format = PixelFormat::kNV12;
-  picture.width = width;
-  picture.height = height;
-  picture.plane[0] = bytes.data();
-  picture.plane[1] = bytes.data() + static_cast<std::size_t>(width) * height;
-  picture.stride[0] = picture.stride[1] = width;
-  exec::Stream stream(config, width, height, threads);
-
-  Best ours, torchs, frames;
-  for (int i = 0; i < rounds; ++i) {
-    ours.Time([&] { executor.Run(packed, cond.const_data_ptr<float>(), frame, pool); });
-    frames.Time([&] {
-      stream.Restore(packed, cond.const_data_ptr<float>(), AsConst(picture), picture, 0.01f, pool);
-    });
-    torchs.Time([&] { RunLive(config, net.convs, frame.x(), frame.side(), cond); });
+  std::vector<std::unique_ptr<Contest>> contests;
+  contests.push_back(
+      std::make_unique<Contest>(config, exec::BestKernels(), width, height, threads));
+  if (const exec::Kernels* bf16 = exec::Bf16Kernels()) {
+    contests.push_back(std::make_unique<Contest>(config, *bf16, width, height, threads));
   }
-  const double peak = MatrixPeakGmacs(Precision::kFp32, threads);
-  std::printf("\n%dx%d, %d threads, matrix peak %.0f GMAC/s, best of %d\n", width, height, threads,
-              peak, rounds);
-  std::printf("%-24s %8s %8s %8s %8s\n", "", "ms", "CPU ms", "GMAC/s", "% peak");
-  const auto report = [&](const char* name, const Best& best) {
-    std::printf("%-24s %8.1f %8.1f %8.1f %8.0f\n", name, best.seconds * 1e3, best.cpu * 1e3,
-                1e-9 * macs / best.seconds, 1e-7 * macs / best.seconds / peak);
-  };
-  report("executor", ours);
-  report("LibTorch", torchs);
-  report("NV12 frame to NV12 frame", frames);
-  std::printf("%-24s %8.2f\n", "LibTorch / executor", torchs.seconds / ours.seconds);
-  std::printf("%-24s %8.1f MB\n", "executor's pictures", 1e-6 * executor.BytesHeld());
+  for (int i = 0; i < rounds; ++i) {
+    for (const auto& contest : contests) contest->Round();
+  }
+  const double macs = config.MacsPerPixel(width, height) * width * height;
+  for (const auto& contest : contests) {
+    const double peak =
+        MatrixPeakGmacs(contest->bf16() ? Precision::kBf16 : Precision::kFp32, threads);
+    std::printf("\n%dx%d, %s, %d threads, matrix peak %.0f GMAC/s, best of %d\n", width, height,
+                contest->bf16() ? "bfloat16" : "float32", threads, peak, rounds);
+    std::printf("%-24s %8s %8s %8s %8s\n", "", "ms", "CPU ms", "GMAC/s", "% peak");
+    const auto report = [&](const char* name, const Best& best) {
+      std::printf("%-24s %8.2f %8.2f %8.1f %8.0f\n", name, best.seconds * 1e3, best.cpu * 1e3,
+                  1e-9 * macs / best.seconds, 1e-7 * macs / best.seconds / peak);
+    };
+    report("network, executor", contest->network);
+    report("network, LibTorch", contest->libtorch);
+    report("NV12 frame to NV12 frame", contest->frames);
+    std::printf("%-24s %8.2f\n", "frame / its network",
+                contest->frames.seconds * 1e3 / contest->inside);
+    std::printf("%-24s %8.2f\n", "LibTorch / executor",
+                contest->libtorch.seconds / contest->network.seconds);
+    std::printf("%-24s %8.1f MB\n", "executor's pictures", 1e-6 * contest->bytes());
+  }
+}
+
+// Whole frames of each size, in the precision that Restorer would choose.
+void TimeSizes(const LiveConfig& config, int threads, int rounds) {
+  const exec::Kernels& kernels =
+      exec::Bf16Kernels() != nullptr ? *exec::Bf16Kernels() : exec::BestKernels();
+  const exec::PackedLive packed = exec::Pack(config, Network(config, false), kernels);
+  const std::vector<float> cond(config.conditioning);
+  ThreadPool pool(threads);
+  std::printf("\nNV12 frames, %s, %d threads, best of %d\n", kernels.name, threads, rounds);
+  std::printf("%-12s %8s %14s\n", "size", "ms", "ms/megapixel");
+  static constexpr int kSizes[][2] = {{640, 360},   {960, 540},   {1280, 720},
+                                      {1920, 1080}, {2560, 1440}, {3840, 2160}};
+  for (const auto& [width, height] : kSizes) {
+    const Picture in(width, height), out(width, height);
+    exec::Stream stream(config, width, height, threads, kernels);
+    const double seconds = BestSeconds(rounds, [&] {
+      stream.Restore(packed, cond.data(), AsConst(in.view()), out.view(), 1.0f, pool);
+    });
+    char size[32];
+    std::snprintf(size, sizeof(size), "%dx%d", width, height);
+    std::printf("%-12s %8.2f %14.2f\n", size, seconds * 1e3, seconds * 1e9 / width / height);
+  }
 }
 
 int Main(int argc, char** argv) {
@@ -181,12 +291,12 @@ int Main(int argc, char** argv) {
     std::fprintf(stderr, "exec_bench: '%s' is no WIDTHxHEIGHT of even sides from 16 on\n", argv[1]);
     return 2;
   }
-  const int threads = argc > 2 ? std::atoi(argv[2]) : AvailableCpus();
-  const int rounds = argc > 3 ? std::atoi(argv[3]) : 30;
+  const int threads = std::max(1, argc > 2 ? std::atoi(argv[2]) : AvailableCpus());
+  const int rounds = std::max(1, argc > 3 ? std::atoi(argv[3]) : 30);
   const LiveConfig config;
-  std::printf("kernels: %s\n", exec::BestKernels().name);
   TimeConvs(config, (width + 1) / 2);
-  TimeNetwork(config, width, height, std::max(1, threads), std::max(1, rounds));
+  TimeNetwork(config, width, height, threads, rounds);
+  TimeSizes(config, threads, rounds);
   return 0;
 }
 

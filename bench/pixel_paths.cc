@@ -157,7 +157,7 @@ void AddRecurrence(Table* table, int width, int height) {
   Floats features(static_cast<std::size_t>(blocks) * cpl::kMotionInputs);
   Floats maps(static_cast<std::size_t>(blocks) * cpl::kMapChannels);
   Floats count(static_cast<std::size_t>(blocks), 3);
-  Halves halves(wide * down);
+  Halves halves(wide * down), blend16(row * down);
   const cpl::GainField field = {gains.data(), blocks_x, blocks_y};
 
   table->Add("MotionRow", 2 * plane + static_cast<double>(features.size() * 4), [&] {
@@ -175,10 +175,16 @@ void AddRecurrence(Table* table, int width, int height) {
                     blend.data() + row * y, side.data() + wide * y);
     }
   });
+  table->Add("BlendRow to bf16", 2.5 * plane + wide_plane / 2, [&] {
+    for (int y = 0; y < down; ++y) {
+      cpl::BlendRow(x.data() + row * y, memory.data() + row * y, maps.data(), blocks_y, y, across,
+                    blend16.data() + row * y, halves.data() + wide * y);
+    }
+  });
   table->Add("CombineRow", 4 * plane + wide_plane, [&] {
     for (int y = 0; y < down; ++y) {
-      cpl::CombineRow(output.data() + wide * y, blend.data() + row * y, x.data() + row * y, field,
-                      y, across, memory.data() + row * y, residual.data() + row * y);
+      cpl::CombineRow(output.data() + wide * y, x.data() + row * y, maps.data(), field, y, across,
+                      memory.data() + row * y, residual.data() + row * y);
     }
   });
   table->Add("RoundRow", 1.5 * wide_plane, [&] {

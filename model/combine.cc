@@ -38,9 +38,15 @@ void BlendRow(const float* x, const float* memory, const float* maps, int down, 
                              cells, blend, side);
 }
 
-void CombineRow(const float* output, const float* blend, const float* x, const GainField& field,
+void BlendRow(const float* x, const float* memory, const float* maps, int down, int y, int cells,
+              std::uint16_t* blend, std::uint16_t* side) {
+  BestCombineKernels().blend_bf16(
+      x, memory, RowsAt(maps, cells / kMotionScale, down, kMapChannels, y), cells, blend, side);
+}
+
+void CombineRow(const float* output, const float* x, const float* maps, const GainField& field,
                 int y, int cells, float* memory, float* residual) {
-  BestCombineKernels().combine(output, blend, x,
+  BestCombineKernels().combine(output, x, RowsAt(maps, field.width, field.height, kMapChannels, y),
                                RowsAt(field.data, field.width, field.height, kFieldChannels, y),
                                cells, memory, residual);
 }

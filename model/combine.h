@@ -35,14 +35,18 @@ inline constexpr int kMapChannels = kSideChannels - kCellChannels;
 void KeepBlocks(const float* head, int blocks, float* count, float* maps);
 
 // Row y of the blend. x, memory, blend: [cells][12]; maps: of all blocks, cells / kMotionScale
-// across and `down` of them; side: [cells][16].
+// across and `down` of them; side: [cells][16]. The second form rounds to bfloat16; NaN may become
+// anything there.
 void BlendRow(const float* x, const float* memory, const float* maps, int down, int y, int cells,
               float* blend, float* side);
+void BlendRow(const float* x, const float* memory, const float* maps, int down, int y, int cells,
+              std::uint16_t* blend, std::uint16_t* side);
 
-// Row y of the picture. output: [cells][16] of the network; blend: [cells][12], what it saw;
-// x: [cells][12], the frame; memory: [cells][12], replaced by the next; residual: [cells][12], the
-// picture minus x. Values that are not finite give a residual of 0 and a memory of x.
-void CombineRow(const float* output, const float* blend, const float* x, const GainField& field,
+// Row y of the picture. output: [cells][16] of the network; x: [cells][12], the frame; maps: as for
+// BlendRow, from which the blend is made again; memory: [cells][12], replaced by the next;
+// residual: [cells][12], the picture minus x. Values that are not finite give a residual of 0 and a
+// memory of x.
+void CombineRow(const float* output, const float* x, const float* maps, const GainField& field,
                 int y, int cells, float* memory, float* residual);
 
 // float32 -> bfloat16, to nearest even, and back. NaN stays NaN.

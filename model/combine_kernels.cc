@@ -20,6 +20,9 @@ constexpr int kPair = 2 * kCellChannels;           // Values of two cells.
 constexpr int kMapChannels = kSideChannels - kCellChannels;
 static_assert(kPixels == 4 && kMapChannels == 4 && kMotionScale == 4, "the vectors' lengths");
 
+typedef unsigned UInt8 __attribute__((vector_size(32)));
+typedef std::uint16_t UShort8 __attribute__((vector_size(16)));
+
 // Restored pictures live within about +-2; what is beyond this is not a picture.
 constexpr float kAbsurd = 64;
 
@@ -174,35 +177,57 @@ CPL_INLINE Vec4 Spread(Vec4 v) {
   return __builtin_shuffle(v, Int4{kLane, kLane, kLane, kLane});
 }
 
+// What each of the 24 values of two cells keeps of the past.
+CPL_INLINE void SpreadKeep(const Vec4 (&map)[2], Vec8 (&keep)[3]) {
+  const Vec4 keep0 = Spread<0>(map[0]), keep1 = Spread<0>(map[1]);
+  keep[0] = Join(keep0, keep0);
+  keep[1] = Join(keep0, keep1);
+  keep[2] = Join(keep1, keep1);
+}
+
+CPL_INLINE void StoreAs(float* to, Vec8 value) { Store(to, value); }
+// To bfloat16, to nearest even; not for NaN.
+CPL_INLINE void StoreAs(std::uint16_t* to, Vec8 value) {
+  const UInt8 bits = (UInt8)value;
+  const UInt8 rounded = (bits + 0x7fffu + (bits >> 16 & 1u)) >> 16;
+  const auto narrow = __builtin_convertvector(rounded, UShort8);
+  std::memcpy(to, &narrow, sizeof narrow);
+}
+
+template <typename T>
 CPL_INLINE void Blend(const float* __restrict x, const float* __restrict memory,
-                      const RowPair& rows, int cells, float* __restrict blend,
-                      float* __restrict side) {
+                      const RowPair& rows, int cells, T* __restrict blend, T* __restrict side) {
   BetweenBlocks<kMapChannels> maps(rows, cells / kMotionScale);
   for (int i = 0; i < cells; i += 2) {
     Vec4 map[2];
     maps.Next(&map[0], &map[1]);
-    const Vec4 keep0 = Spread<0>(map[0]), keep1 = Spread<0>(map[1]);
-    const Vec8 keep[3] = {Join(keep0, keep0), Join(keep0, keep1), Join(keep1, keep1)};
+    Vec8 keep[3];
+    SpreadKeep(map, keep);
     const std::ptrdiff_t at = std::ptrdiff_t{kCellChannels} * i;
     Vec8 past[3];
     for (int v = 0; v < 3; ++v) {
       const Vec8 now = Load8(x + at + 8 * v);
       past[v] = Load8(memory + at + 8 * v);
-      Store(blend + at + 8 * v, now - keep[v] * (now - past[v]));
+      StoreAs(blend + at + 8 * v, now - keep[v] * (now - past[v]));
     }
-    float* to = side + std::ptrdiff_t{kSideChannels} * i;
-    Store(to, past[0]);
-    Store(to + 8, Join(Low(past[1]), map[0]));
-    Store(to + 16, Join(High(past[1]), Low(past[2])));
-    Store(to + 24, Join(High(past[2]), map[1]));
+    T* to = side + std::ptrdiff_t{kSideChannels} * i;
+    StoreAs(to, past[0]);
+    StoreAs(to + 8, Join(Low(past[1]), map[0]));
+    StoreAs(to + 16, Join(High(past[1]), Low(past[2])));
+    StoreAs(to + 24, Join(High(past[2]), map[1]));
   }
 }
 
-CPL_INLINE void Combine(const float* __restrict output, const float* __restrict blend,
-                        const float* __restrict x, const RowPair& rows, int cells,
+CPL_INLINE void Combine(const float* __restrict output, const float* __restrict x,
+                        const RowPair& map_rows, const RowPair& rows, int cells,
                         float* __restrict memory, float* __restrict residual) {
+  BetweenBlocks<kMapChannels> maps(map_rows, cells / kMotionScale);
   BetweenBlocks<kColours> gains(rows, cells / kMotionScale);
   for (int i = 0; i < cells; i += 2) {
+    Vec4 map[2];
+    maps.Next(&map[0], &map[1]);
+    Vec8 keep[3];
+    SpreadKeep(map, keep);
     Vec4 g0, g1;
     gains.Next(&g0, &g1);
     const Vec8 gain[3] = {Join(Spread<0>(g0), Spread<1>(g0)), Join(Spread<2>(g0), Spread<0>(g1)),
@@ -214,8 +239,9 @@ CPL_INLINE void Combine(const float* __restrict output, const float* __restrict 
     const Vec8 share[3] = {Join(Low(both), Low(both)), both, Join(High(both), High(both))};
     const std::ptrdiff_t at = std::ptrdiff_t{kCellChannels} * i;
     for (int v = 0; v < 3; ++v) {
-      const Vec8 seen = Load8(blend + at + 8 * v);
       const Vec8 now = Load8(x + at + 8 * v);
+      // As Blend has it.
+      const Vec8 seen = now - keep[v] * (now - Load8(memory + at + 8 * v));
       const Vec8 change = residue[v] + gain[v] * seen;
       const Vec8 picture = seen + change;
       const Vec8 kept = seen + share[v] * change;
@@ -245,34 +271,38 @@ CPL_INLINE void Widen(const std::uint16_t* __restrict from, int count, float* __
   }
 }
 
-#define CPL_COMBINE_VARIANT(NAME, LABEL, TARGET)                                                \
-  TARGET void Motion##NAME(const float* x, const float* memory, const float* count, int blocks, \
-                           float* features) {                                                   \
-    Motion(x, memory, count, blocks, features);                                                 \
-  }                                                                                             \
-  TARGET void Keep##NAME(const float* head, int blocks, float* count, float* maps) {            \
-    Keep(head, blocks, count, maps);                                                            \
-  }                                                                                             \
-  TARGET void Blend##NAME(const float* x, const float* memory, const RowPair& maps, int cells,  \
-                          float* blend, float* side) {                                          \
-    Blend(x, memory, maps, cells, blend, side);                                                 \
-  }                                                                                             \
-  TARGET void Combine##NAME(const float* output, const float* blend, const float* x,            \
-                            const RowPair& gains, int cells, float* memory, float* residual) {  \
-    Combine(output, blend, x, gains, cells, memory, residual);                                  \
-  }                                                                                             \
-  TARGET void Round##NAME(const float* from, int count, std::uint16_t* to) {                    \
-    Round(from, count, to);                                                                     \
-  }                                                                                             \
-  TARGET void Widen##NAME(const std::uint16_t* from, int count, float* to) {                    \
-    Widen(from, count, to);                                                                     \
-  }                                                                                             \
-  TARGET void Sigmoid##NAME(const float* from, int count, float* to) {                          \
-    SigmoidRow(from, count, to);                                                                \
-  }                                                                                             \
-  constexpr CombineKernels k##NAME = {LABEL,       SimdLevel::k##NAME, Motion##NAME,            \
-                                      Keep##NAME,  Blend##NAME,        Combine##NAME,           \
-                                      Round##NAME, Widen##NAME,        Sigmoid##NAME};
+#define CPL_COMBINE_VARIANT(NAME, LABEL, TARGET)                                                   \
+  TARGET void Motion##NAME(const float* x, const float* memory, const float* count, int blocks,    \
+                           float* features) {                                                      \
+    Motion(x, memory, count, blocks, features);                                                    \
+  }                                                                                                \
+  TARGET void Keep##NAME(const float* head, int blocks, float* count, float* maps) {               \
+    Keep(head, blocks, count, maps);                                                               \
+  }                                                                                                \
+  TARGET void Blend##NAME(const float* x, const float* memory, const RowPair& maps, int cells,     \
+                          float* blend, float* side) {                                             \
+    Blend(x, memory, maps, cells, blend, side);                                                    \
+  }                                                                                                \
+  TARGET void BlendBf16##NAME(const float* x, const float* memory, const RowPair& maps, int cells, \
+                              std::uint16_t* blend, std::uint16_t* side) {                         \
+    Blend(x, memory, maps, cells, blend, side);                                                    \
+  }                                                                                                \
+  TARGET void Combine##NAME(const float* output, const float* x, const RowPair& maps,              \
+                            const RowPair& gains, int cells, float* memory, float* residual) {     \
+    Combine(output, x, maps, gains, cells, memory, residual);                                      \
+  }                                                                                                \
+  TARGET void Round##NAME(const float* from, int count, std::uint16_t* to) {                       \
+    Round(from, count, to);                                                                        \
+  }                                                                                                \
+  TARGET void Widen##NAME(const std::uint16_t* from, int count, float* to) {                       \
+    Widen(from, count, to);                                                                        \
+  }                                                                                                \
+  TARGET void Sigmoid##NAME(const float* from, int count, float* to) {                             \
+    SigmoidRow(from, count, to);                                                                   \
+  }                                                                                                \
+  constexpr CombineKernels k##NAME = {LABEL,       SimdLevel::k##NAME, Motion##NAME,  Keep##NAME,  \
+                                      Blend##NAME, BlendBf16##NAME,    Combine##NAME, Round##NAME, \
+                                      Widen##NAME, Sigmoid##NAME};
 
 CPL_COMBINE_VARIANT(Baseline, "baseline", )
 #ifdef __x86_64__

@@ -26,7 +26,9 @@ struct CombineKernels {
   void (*keep)(const float* head, int blocks, float* count, float* maps);
   void (*blend)(const float* x, const float* memory, const RowPair& maps, int cells, float* blend,
                 float* side);
-  void (*combine)(const float* output, const float* blend, const float* x, const RowPair& gains,
+  void (*blend_bf16)(const float* x, const float* memory, const RowPair& maps, int cells,
+                     std::uint16_t* blend, std::uint16_t* side);
+  void (*combine)(const float* output, const float* x, const RowPair& maps, const RowPair& gains,
                   int cells, float* memory, float* residual);
   void (*round)(const float* from, int count, std::uint16_t* to);
   void (*widen)(const std::uint16_t* from, int count, float* to);

@@ -10,7 +10,8 @@
 namespace cpl::exec {
 
 const Kernels* Avx2Kernels() {
-  static constexpr Kernels kKernels = {"avx2", kLanes, {Conv<1>, Conv<2>, Conv<3>}};
+  static constexpr Kernels kKernels = {
+      "avx2", Element::kFloat, kLanes, false, {Conv<1>, Conv<2>, Conv<3>}};
   return &kKernels;
 }
 

@@ -10,7 +10,8 @@
 namespace cpl::exec {
 
 const Kernels* Avx512Kernels() {
-  static constexpr Kernels kKernels = {"avx512", kLanes, {Conv<1>, Conv<2>, Conv<3>}};
+  static constexpr Kernels kKernels = {
+      "avx512", Element::kFloat, kLanes, false, {Conv<1>, Conv<2>, Conv<3>}};
   return &kKernels;
 }
 

@@ -8,7 +8,8 @@
 namespace cpl::exec {
 
 const Kernels* BaselineKernels() {
-  static constexpr Kernels kKernels = {"baseline", kLanes, {Conv<1>, Conv<2>, Conv<3>}};
+  static constexpr Kernels kKernels = {
+      "baseline", Element::kFloat, kLanes, false, {Conv<1>, Conv<2>, Conv<3>}};
   return &kKernels;
 }
 

@@ -2,6 +2,9 @@
 #include "model/exec_conv.h"
 
 #include <algorithm>
+#include <cstring>
+
+#include "model/combine.h"
 
 namespace cpl::exec {
 
@@ -10,8 +13,8 @@ int StoredChannels(int channels, const Kernels& kernels) {
 }
 
 PackedConv::PackedConv(const Kernels& kernels, const std::vector<ConvArrays>& convs,
-                       const std::vector<int>& stored, bool shuffle, int conditioning)
-    : kernels_(&kernels), shuffle_(shuffle) {
+                       const std::vector<int>& stored, bool shuffle, int conditioning, bool wide)
+    : kernels_(&kernels), shuffle_(shuffle), wide_(wide) {
   const int groups = shuffle ? 4 : 1;
   const int channels = convs[0].out / groups;
   out_ = StoredChannels(channels, kernels);
@@ -32,23 +35,13 @@ PackedConv::PackedConv(const Kernels& kernels, const std::vector<ConvArrays>& co
     macs_ += static_cast<double>(convs[i].kernel) * convs[i].kernel * convs[i].in * convs[i].out;
   }
 
-  weights_ = MakeFloats(static_cast<std::size_t>(groups) * out_ * depth_);
-  float* to = weights_.get();
-  for (const Block& block : blocks_) {
-    const int width = block.vectors * kernels.lanes;
-    for (std::size_t i = 0; i < convs.size(); ++i) {
-      const ConvArrays& conv = convs[i];
-      const int taps = conv.kernel * conv.kernel;
-      for (int tap = 0; tap < taps; ++tap) {
-        for (int in = 0; in < stored[i]; ++in, to += width) {
-          if (in >= conv.in) continue;
-          for (int c = 0; c < width && block.channel + c < channels; ++c) {
-            const int out = (block.channel + c) * groups + block.group;
-            to[c] = conv.weight[(static_cast<std::size_t>(out) * conv.in + in) * taps + tap];
-          }
-        }
-      }
-    }
+  const std::vector<float> weights = OrderedWeights(convs);
+  weights_ = MakeAligned<char>(weights.size() * BytesOf(kernels.element));
+  if (kernels.element == Element::kBf16) {
+    RoundRow(weights.data(), static_cast<int>(weights.size()),
+             reinterpret_cast<Bf16*>(weights_.get()));
+  } else {
+    std::memcpy(weights_.get(), weights.data(), weights.size() * sizeof(float));
   }
 
   bias_.resize(static_cast<std::size_t>(groups) * out_);
@@ -69,6 +62,46 @@ PackedConv::PackedConv(const Kernels& kernels, const std::vector<ConvArrays>& co
   }
 }
 
+// In the order in which the kernels read them, block after block.
+std::vector<float> PackedConv::OrderedWeights(const std::vector<ConvArrays>& convs) const {
+  const int groups = shuffle_ ? 4 : 1;
+  const int together = kernels_->element == Element::kBf16 ? 2 : 1;  // inputs that lie in turns
+  std::vector<float> weights;
+  weights.reserve(static_cast<std::size_t>(groups) * out_ * depth_);
+  for (const Block& block : blocks_) {
+    for (std::size_t i = 0; i < convs.size(); ++i) {
+      const ConvArrays& conv = convs[i];
+      const int channels = conv.out / groups;
+      const auto put = [&](int ky, int kx, int first_in) {
+        for (int c = block.channel; c < block.channel + block.vectors * kernels_->lanes; ++c) {
+          for (int in = first_in; in < first_in + together; ++in) {
+            const int out = c * groups + block.group;
+            const bool there = c < channels && in < conv.in;
+            weights.push_back(
+                !there ? 0
+                       : conv.weight[((static_cast<std::size_t>(out) * conv.in + in) * conv.kernel +
+                                      ky) *
+                                         conv.kernel +
+                                     kx]);
+          }
+        }
+      };
+      for (int ky = 0; ky < conv.kernel; ++ky) {
+        if (Slides(block, conv.kernel, conv.stride)) {
+          for (int in = 0; in < sources_[i].stored; in += together) {
+            for (int kx = 0; kx < conv.kernel; ++kx) put(ky, kx, in);
+          }
+        } else {
+          for (int kx = 0; kx < conv.kernel; ++kx) {
+            for (int in = 0; in < sources_[i].stored; in += together) put(ky, kx, in);
+          }
+        }
+      }
+    }
+  }
+  return weights;
+}
+
 void PackedConv::Bias(const float* cond, float* bias) const {
   std::copy(bias_.begin(), bias_.end(), bias);
   for (int k = 0; k < conditioning_; ++k) {
@@ -79,34 +112,39 @@ void PackedConv::Bias(const float* cond, float* bias) const {
 
 void PackedConv::Run(const float* bias, const Rows* const* in, int begin, int end, bool relu,
                      const Rows* add, Rows* out) const {
+  const std::ptrdiff_t size = BytesOf(kernels_->element);
+  const std::ptrdiff_t out_size = wide_ ? sizeof(float) : size;
   ConvRow row;
   row.relu = relu;
+  row.wide = wide_;
   row.step = static_cast<std::ptrdiff_t>(out_) * scale();
   row.pixels = out->width() / scale();
-  row.weights = weights_.get();
+  const char* weights = weights_.get();
   // A block's weights stay in the first-level cache while it goes over the whole strip.
   for (const Block& block : blocks_) {
     const int dy = block.group / 2, dx = block.group % 2;
     const std::ptrdiff_t at = static_cast<std::ptrdiff_t>(dx) * out_ + block.channel;
     row.bias = bias + block.group * out_ + block.channel;
+    row.weights = weights;
     for (int y = begin; y < end; ++y) {
       row.run_count = 0;
       for (std::size_t i = 0; i < sources_.size(); ++i) {
         const Source& source = sources_[i];
         const int border = source.kernel == 3 ? 1 : 0;
+        const bool slides = Slides(block, source.kernel, source.stride);
         for (int ky = 0; ky < source.kernel; ++ky) {
-          const float* from = in[i]->RowOrZeros(y * source.stride + ky - border);
-          row.runs[row.run_count++] = {from - static_cast<std::ptrdiff_t>(border) * source.stored,
+          const char* from = in[i]->RowOrZeros<char>(y * source.stride + ky - border);
+          row.runs[row.run_count++] = {from - border * source.stored * size,
                                        static_cast<std::ptrdiff_t>(source.stride) * source.stored,
-                                       source.kernel * source.stored};
+                                       source.kernel * source.stored, slides};
         }
       }
       const int out_y = y * scale() + dy;
-      row.out = out->Row(out_y) + at;
-      row.add = add == nullptr ? nullptr : add->RowOrZeros(out_y) + at;
+      row.out = out->Row<char>(out_y) + at * out_size;
+      row.add = add == nullptr ? nullptr : add->RowOrZeros<char>(out_y) + at * size;
       kernels_->conv[block.vectors - 1](row);
     }
-    row.weights += static_cast<std::ptrdiff_t>(depth_) * block.vectors * kernels_->lanes;
+    weights += size * depth_ * block.vectors * kernels_->lanes;
   }
 }
 

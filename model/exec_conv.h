@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// One convolution of the executor: weights in the order in which the kernels read them, and the
-// work on a strip of rows with bias, ReLU, addition and pixel shuffle in the same pass.
+// One convolution of the executor: weights in the kernels' element and the order in which they read
+// them, and the work on a strip of rows with bias, ReLU, addition and pixel shuffle in the same
+// pass.
 #pragma once
 
 #include <vector>
@@ -28,11 +29,12 @@ int StoredChannels(int channels, const Kernels& kernels);
 class PackedConv {
  public:
   // The sum of convolutions of equal `out` and stride over several pictures: usually one. `stored`
-  // are the channels of each picture in memory. With `shuffle`, the channels become 2x2 pixels, as
-  // torch's pixel_shuffle has it, and `out` is divided by 4. `conditioning` is the length of the
-  // conditioning vector.
+  // are the channels of each picture in memory, in bfloat16 even numbers. With `shuffle`, the
+  // channels become 2x2 pixels, as torch's pixel_shuffle has it, and `out` is divided by 4.
+  // `conditioning` is the length of the conditioning vector. With `wide` the output is float32
+  // whatever the kernels' element is.
   PackedConv(const Kernels& kernels, const std::vector<ConvArrays>& convs,
-             const std::vector<int>& stored, bool shuffle, int conditioning);
+             const std::vector<int>& stored, bool shuffle, int conditioning, bool wide = false);
 
   int out_channels() const { return out_; }  // stored, after the shuffle
   int scale() const { return shuffle_ ? 2 : 1; }
@@ -42,7 +44,8 @@ class PackedConv {
   int bias_size() const { return static_cast<int>(bias_.size()); }
   void Bias(const float* cond, float* bias) const;
 
-  // Output rows begin .. end - 1 (before the shuffle). `add` may be null; it is of `out`'s shape.
+  // Output rows begin .. end - 1 (before the shuffle). `add` may be null; it is of `out`'s shape,
+  // and null where the output is wide. Pictures are of the kernels' element.
   void Run(const float* bias, const Rows* const* in, int begin, int end, bool relu, const Rows* add,
            Rows* out) const;
 
@@ -56,15 +59,21 @@ class PackedConv {
     int channel;
   };
 
+  bool Slides(const Block& block, int kernel, int stride) const {
+    return kernels_->slides && block.vectors == 1 && kernel == 3 && stride == 1;
+  }
+  std::vector<float> OrderedWeights(const std::vector<ConvArrays>& convs) const;
+
   const Kernels* kernels_;
   std::vector<Source> sources_;
   std::vector<Block> blocks_;
   bool shuffle_;
+  bool wide_;
   int out_ = 0;
   int depth_ = 0;  // inputs of one output value
   int conditioning_ = 0;
   double macs_ = 0;
-  Floats weights_;
+  Aligned<char> weights_;    // of the kernels' element
   std::vector<float> bias_;  // [pixel of the shuffle][out_]
   std::vector<float> cond_;  // [conditioning][bias_size()], or empty
 };

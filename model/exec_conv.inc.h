@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The convolution, to be included by the file of one instruction set after it has defined
-// CPL_EXEC_LANES, the floats in a vector, and CPL_EXEC_REGISTERS, the accumulators that its
+// The convolution in float32, to be included by the file of one instruction set after it has
+// defined CPL_EXEC_LANES, the floats in a vector, and CPL_EXEC_REGISTERS, the accumulators that its
 // registers hold. Everything here has internal linkage: code for one instruction set must not be
 // taken for that of another by the linker. Nothing else is included for the same reason.
 #pragma once
@@ -39,10 +39,10 @@ inline __attribute__((always_inline)) void ConvBlock(const ConvRow& row, int fir
     const Vec bias = Load(row.bias + v * kLanes);
     CPL_UNROLL for (int p = 0; p < kPixels; ++p) sum[p][v] = bias;
   }
-  const float* weights = row.weights;
+  const float* weights = static_cast<const float*>(row.weights);
   for (int r = 0; r < row.run_count; ++r) {
     const std::ptrdiff_t step = row.runs[r].step;
-    const float* in = row.runs[r].in + first * step;
+    const float* in = static_cast<const float*>(row.runs[r].in) + first * step;
     const float* const end = in + row.runs[r].length;
     for (; in != end; ++in, weights += kVectors * kLanes) {
       Vec weight[kVectors];
@@ -60,14 +60,14 @@ inline __attribute__((always_inline)) void ConvBlock(const ConvRow& row, int fir
     }
   }
   if (row.add != nullptr) {
-    const float* add = row.add + first * row.step;
+    const float* add = static_cast<const float*>(row.add) + first * row.step;
     CPL_UNROLL for (int p = 0; p < kPixels; ++p) {
       CPL_UNROLL for (int v = 0; v < kVectors; ++v) {
         sum[p][v] += Load(add + p * row.step + v * kLanes);
       }
     }
   }
-  float* out = row.out + first * row.step;
+  float* out = static_cast<float*>(row.out) + first * row.step;
   CPL_UNROLL for (int p = 0; p < kPixels; ++p) {
     CPL_UNROLL for (int v = 0; v < kVectors; ++v) {
       Store(out + p * row.step + v * kLanes, sum[p][v]);

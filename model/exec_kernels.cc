@@ -29,4 +29,15 @@ const Kernels& BestKernels() {
   return *best;
 }
 
+const Kernels* Bf16Kernels() {
+#ifdef __x86_64__
+  if (IsaAllowed(Isa::kAvx512) && __builtin_cpu_supports("avx512f") &&
+      __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
+      __builtin_cpu_supports("avx512bf16")) {
+    return Avx512Bf16Kernels();
+  }
+#endif
+  return nullptr;
+}
+
 }  // namespace cpl::exec

@@ -14,6 +14,15 @@ constexpr int kStripRows = 4;
 
 bool Shuffles(const ConvShape& conv) { return conv.name.starts_with("up"); }
 
+// What the frame's side reads is float32.
+bool IsWide(const ConvShape& conv) { return conv.name == "field" || conv.name == "output"; }
+
+// The motion head is small, and what it decides lasts for many frames: it stays in float32.
+const Kernels& KernelsFor(const ConvShape& conv, const Kernels& kernels) {
+  if (kernels.element == Element::kFloat || !conv.name.starts_with("motion")) return kernels;
+  return BestKernels();
+}
+
 // Channels in memory of what a convolution reads.
 int StoredInputs(const ConvShape& conv, const Kernels& kernels) {
   // These come from the frame's side, as they are.
@@ -30,13 +39,15 @@ PackedLive::PackedLive(const LiveConfig& config, const std::vector<ConvArrays>& 
   const auto pack = [&](const std::vector<ConvShape>& shapes, const std::vector<ConvArrays>& from) {
     for (std::size_t i = 0; i < shapes.size(); ++i) {
       std::vector<ConvArrays> sum = {from[i]};
-      std::vector<int> stored = {StoredInputs(shapes[i], kernels)};
+      const Kernels& used = KernelsFor(shapes[i], kernels);
+      std::vector<int> stored = {StoredInputs(shapes[i], used)};
       if (shapes[i].name == "stem") {
         ++i;
         sum.push_back(from[i]);
-        stored.push_back(StoredInputs(shapes[i], kernels));
+        stored.push_back(StoredInputs(shapes[i], used));
       }
-      convs_.emplace_back(kernels, sum, stored, Shuffles(shapes[i]), config.conditioning);
+      convs_.emplace_back(used, sum, stored, Shuffles(shapes[i]), config.conditioning,
+                          IsWide(shapes[i]));
     }
   };
   pack(config.MotionConvs(), motion);
@@ -50,13 +61,18 @@ LiveExecutor::LiveExecutor(const LiveConfig& config, int across, int down, int t
   field_.resize(static_cast<std::size_t>(blocks_x) * blocks_y * kFieldChannels);
   const int maps = AddMotion();
 
-  const int x = pipeline_.AddPicture(across, down, kCellChannels);
-  const int side = pipeline_.AddPicture(across, down, kSideChannels);
+  const int x = pipeline_.AddPicture(across, down, kCellChannels, kernels.element);
+  const int side = pipeline_.AddPicture(across, down, kSideChannels, kernels.element);
   pipeline_.AddStep(blocks_y, 1, {{maps, 1, 1, 1}}, {{x, kMotionScale}, {side, kMotionScale}},
                     [this, x, side](int begin, int end) {
+                      Rows& cells = pipeline_.picture(x);
+                      Rows& more = pipeline_.picture(side);
                       for (int y = begin * kMotionScale; y < end * kMotionScale; ++y) {
-                        frame_->Input(y, pipeline_.picture(x).Row(y),
-                                      pipeline_.picture(side).Row(y));
+                        if (kernels_.element == Element::kBf16) {
+                          frame_->Input(y, cells.Row<Bf16>(y), more.Row<Bf16>(y));
+                        } else {
+                          frame_->Input(y, cells.Row(y), more.Row(y));
+                        }
                       }
                     });
 
@@ -89,17 +105,19 @@ LiveExecutor::LiveExecutor(const LiveConfig& config, int across, int down, int t
   }
   if (field < 0) field = conv({skips[last]});
   y = conv({y}, true);
-  AddFrameOutput(x, conv({y}), field);
+  AddFrameOutput(conv({y}), field);
   pipeline_.Plan(threads);
 }
 
 int LiveExecutor::AddConv(const ConvShape& conv, std::vector<int> in, bool relu, int add) {
   const int groups = Shuffles(conv) ? 4 : 1;
-  const int channels = StoredChannels(conv.out / groups, kernels_);
+  const Kernels& kernels = KernelsFor(conv, kernels_);
+  const int channels = StoredChannels(conv.out / groups, kernels);
   const int width = pipeline_.picture(in[0]).width() / conv.stride;
   const int height = pipeline_.picture(in[0]).height() / conv.stride;
   const int scale = Shuffles(conv) ? 2 : 1;
-  const int out = pipeline_.AddPicture(width * scale, height * scale, channels);
+  const int out = pipeline_.AddPicture(width * scale, height * scale, channels,
+                                       IsWide(conv) ? Element::kFloat : kernels.element);
 
   const int border = conv.kernel == 3 ? 1 : 0;
   std::vector<Pipeline::Reads> reads = {
@@ -150,7 +168,7 @@ int LiveExecutor::AddMotion() {
   return maps;
 }
 
-void LiveExecutor::AddFrameOutput(int x, int output, int field) {
+void LiveExecutor::AddFrameOutput(int output, int field) {
   const int blocks_x = across_ / kMotionScale, blocks_y = down_ / kMotionScale;
   const int dense = pipeline_.AddOrder(blocks_y);
   pipeline_.AddStep(blocks_y, 4, {{field}}, {{dense}}, [this, field, blocks_x](int begin, int end) {
@@ -163,11 +181,10 @@ void LiveExecutor::AddFrameOutput(int x, int output, int field) {
       }
     }
   });
-  pipeline_.AddStep(blocks_y, 1, {{x, kMotionScale}, {output, kMotionScale}, {dense, 1, 1, 1}}, {},
-                    [this, x, output](int begin, int end) {
+  pipeline_.AddStep(blocks_y, 1, {{output, kMotionScale}, {dense, 1, 1, 1}}, {},
+                    [this, output](int begin, int end) {
                       for (int y = begin * kMotionScale; y < end * kMotionScale; ++y) {
-                        frame_->Output(y, pipeline_.picture(x).RowOrZeros(y),
-                                       pipeline_.picture(output).RowOrZeros(y), field_.data());
+                        frame_->Output(y, pipeline_.picture(output).RowOrZeros(y), field_.data());
                       }
                     });
 }

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Runs the live network on the CPU in float32, from the rows that the motion head looks at to the
-// rows of the network's output, without LibTorch. live_net.h and recurrence.h define what it
-// computes; the numbers are theirs but for rounding.
+// Runs the live network on the CPU, from the rows that the motion head looks at to the rows of the
+// network's output, without LibTorch. live_net.h and recurrence.h define what it computes; the
+// numbers are theirs but for rounding. With kernels for bfloat16 weights and pictures between two
+// convolutions are rounded to it; sums, biases, the motion head and what the network says in the
+// end are float32.
 #pragma once
 
 #include <vector>
@@ -38,13 +40,14 @@ class FrameRows {
   virtual void Features(int block_row, float* features) = 0;
   // What it says: head[blocks][kMotionOutputs]. Needs Features of the rows that it was made of.
   virtual void Keep(int block_row, const float* head) = 0;
-  // What the network sees of a row of cells: x[cells][12], side[cells][16]. Needs Keep of its row
-  // of blocks and those next to it.
+  // What the network sees of a row of cells: x[cells][12], side[cells][16], in the element of the
+  // kernels. Needs Keep of its row of blocks and those next to it.
   virtual void Input(int y, float* x, float* side) = 0;
-  // What it makes of them. x[cells][12] is what Input gave; output[cells][16]. field is that of the
-  // whole frame, [blocks down][blocks across][3], of which this row of blocks and those next to it
-  // are there.
-  virtual void Output(int y, const float* x, const float* output, const float* field) = 0;
+  virtual void Input(int y, Bf16* x, Bf16* side) = 0;
+  // What it makes of them: output[cells][16]. field is that of the whole frame, [blocks down]
+  // [blocks across][3], of which this row of blocks and those next to it are there. Needs Input of
+  // its row.
+  virtual void Output(int y, const float* output, const float* field) = 0;
 };
 
 // The memory of a stream, for one size of frames. One frame at a time.
@@ -66,9 +69,8 @@ class LiveExecutor {
  private:
   // Adds the next convolution; returns the number of its picture.
   int AddConv(const ConvShape& conv, std::vector<int> in, bool relu = false, int add = -1);
-  int AddPairs(int picture, int level, int count);
   int AddMotion();
-  void AddFrameOutput(int x, int output, int field);
+  void AddFrameOutput(int output, int field);
 
   const Kernels& kernels_;
   const LiveConfig config_;

@@ -30,10 +30,10 @@ class FlushDenormals {
 
 }  // namespace
 
-int Pipeline::AddPicture(int width, int height, int channels) {
+int Pipeline::AddPicture(int width, int height, int channels, Element element) {
   Picture& picture = pictures_.emplace_back();
   picture.height = height;
-  picture.rows.emplace(width, height, channels);
+  picture.rows.emplace(width, height, channels, element);
   return static_cast<int>(pictures_.size()) - 1;
 }
 

@@ -36,7 +36,7 @@ class Pipeline {
   };
 
   // A picture that one step writes and later ones read; the number names it.
-  int AddPicture(int width, int height, int channels);
+  int AddPicture(int width, int height, int channels, Element element = Element::kFloat);
   // The same for memory that is not the pipeline's: it only keeps the steps in order.
   int AddOrder(int height);
 

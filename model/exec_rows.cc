@@ -3,14 +3,14 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <cstring>
 #include <new>
 
 namespace cpl::exec {
 namespace {
 
-constexpr std::size_t kLine = 64;  // bytes of a cache line
-constexpr std::ptrdiff_t kLineFloats = kLine / sizeof(float);
-constexpr std::ptrdiff_t kPageFloats = 4096 / sizeof(float);
+constexpr std::ptrdiff_t kLine = 64;  // bytes of a cache line
+constexpr std::ptrdiff_t kPage = 4096;
 
 std::ptrdiff_t RoundUp(std::ptrdiff_t value, std::ptrdiff_t to) {
   return (value + to - 1) / to * to;
@@ -18,31 +18,29 @@ std::ptrdiff_t RoundUp(std::ptrdiff_t value, std::ptrdiff_t to) {
 
 }  // namespace
 
-void FreeFloats::operator()(float* floats) const { std::free(floats); }
+void FreeMemory::operator()(void* memory) const { std::free(memory); }
 
-Floats MakeFloats(std::size_t count) {
-  const std::size_t bytes =
-      (std::max<std::size_t>(count, 1) * sizeof(float) + kLine - 1) / kLine * kLine;
-  Floats floats(static_cast<float*>(std::aligned_alloc(kLine, bytes)));
-  if (!floats) throw std::bad_alloc();
-  std::fill_n(floats.get(), count, 0.f);
-  return floats;
+void* MakeZeros(std::size_t bytes) {
+  const std::size_t whole = (std::max<std::size_t>(bytes, 1) + kLine - 1) / kLine * kLine;
+  void* const memory = std::aligned_alloc(kLine, whole);
+  if (memory == nullptr) throw std::bad_alloc();
+  std::memset(memory, 0, whole);
+  return memory;
 }
 
-Rows::Rows(int width, int height, int channels)
-    : width_(width), height_(height), channels_(channels) {
-  const std::ptrdiff_t border = RoundUp(channels, kLineFloats);
-  stride_ = RoundUp(border + static_cast<std::ptrdiff_t>(width + 1) * channels, kLineFloats);
+Rows::Rows(int width, int height, int channels, Element element)
+    : width_(width), height_(height), channels_(channels), element_(element) {
+  const std::ptrdiff_t pixel = std::ptrdiff_t{channels} * BytesOf(element);
+  border_ = RoundUp(pixel, kLine);
+  stride_ = RoundUp(border_ + (width + 1) * pixel, kLine);
   // Rows a multiple of a page apart would share the same few places of the first-level cache.
-  if (stride_ % kPageFloats == 0) stride_ += kLineFloats;
+  if (stride_ % kPage == 0) stride_ += kLine;
 }
 
 void Rows::Hold(int rows) {
   held_ = std::clamp(rows, 1, height_);
-  memory_ = MakeFloats(static_cast<std::size_t>(stride_) * (held_ + 1));
-  const std::ptrdiff_t border = RoundUp(channels_, kLineFloats);
-  first_ = memory_.get() + border;
-  zeros_ = first_ + stride_ * held_;
+  memory_ = MakeAligned<char>(static_cast<std::size_t>(stride_) * (held_ + 1));
+  first_ = memory_.get() + border_;
 }
 
 }  // namespace cpl::exec

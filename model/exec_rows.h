@@ -1,49 +1,65 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A picture between two steps of a pipeline: channels-last float32 with zeros all around, of which
-// only the rows in use are held.
+// A picture between two steps of a pipeline: channels-last, with zeros all around, of which only
+// the rows in use are held.
 #pragma once
 
 #include <cstddef>
 #include <memory>
 
+#include "model/exec_kernels.h"
+
 namespace cpl::exec {
 
-struct FreeFloats {
-  void operator()(float* floats) const;
+struct FreeMemory {
+  void operator()(void* memory) const;
 };
-using Floats = std::unique_ptr<float[], FreeFloats>;
+template <typename T>
+using Aligned = std::unique_ptr<T[], FreeMemory>;
 
 // Zeros, aligned to a cache line. Throws std::bad_alloc.
-Floats MakeFloats(std::size_t count);
+void* MakeZeros(std::size_t bytes);
+template <typename T>
+Aligned<T> MakeAligned(std::size_t count) {
+  return Aligned<T>(static_cast<T*>(MakeZeros(count * sizeof(T))));
+}
+
+constexpr int BytesOf(Element element) {
+  return element == Element::kBf16 ? sizeof(Bf16) : sizeof(float);
+}
 
 class Rows {
  public:
-  Rows(int width, int height, int channels);
+  Rows(int width, int height, int channels, Element element = Element::kFloat);
 
   int width() const { return width_; }
   int height() const { return height_; }
-  int channels() const { return channels_; }  // floats from one pixel to the next
+  int channels() const { return channels_; }  // elements from one pixel to the next
+  Element element() const { return element_; }
 
   // Makes memory for so many rows: row y takes the place of row y - held. Every pixel is zero.
   void Hold(int rows);
-  std::size_t Bytes() const { return sizeof(float) * stride_ * (held_ + 1); }
+  std::size_t Bytes() const { return static_cast<std::size_t>(stride_) * (held_ + 1); }
 
-  // 0 <= y < height.
-  float* Row(int y) { return first_ + static_cast<std::ptrdiff_t>(y % held_) * stride_; }
+  // 0 <= y < height. T: what the element is, or char.
+  template <typename T = float>
+  T* Row(int y) {
+    return reinterpret_cast<T*>(first_ + static_cast<std::ptrdiff_t>(y % held_) * stride_);
+  }
   // Any y: rows beyond the picture are zero. So are the pixels left and right of any row.
-  const float* RowOrZeros(int y) const {
-    if (y < 0 || y >= height_) return zeros_;
-    return first_ + static_cast<std::ptrdiff_t>(y % held_) * stride_;
+  template <typename T = float>
+  const T* RowOrZeros(int y) const {
+    const int place = y < 0 || y >= height_ ? held_ : y % held_;
+    return reinterpret_cast<const T*>(first_ + static_cast<std::ptrdiff_t>(place) * stride_);
   }
 
  private:
   int width_, height_, channels_;
-  std::ptrdiff_t stride_ = 0;
+  Element element_;
+  std::ptrdiff_t border_, stride_;  // bytes
   int held_ = 0;
-  Floats memory_;
-  float* first_ = nullptr;
-  const float* zeros_ = nullptr;
+  Aligned<char> memory_;   // the rows, and one of zeros
+  char* first_ = nullptr;  // the first pixel of the first
 };
 
 }  // namespace cpl::exec

@@ -30,12 +30,12 @@ class Stopwatch {
 
 }  // namespace
 
-Stream::Stream(const LiveConfig& config, int width, int height, int threads)
+Stream::Stream(const LiveConfig& config, int width, int height, int threads, const Kernels& kernels)
     : across_(Padded(width, config.stride())),
       down_(Padded(height, config.stride())),
       blocks_x_(across_ / kMotionScale),
       blocks_y_(down_ / kMotionScale),
-      executor_(config, across_, down_, threads) {
+      executor_(config, across_, down_, threads, kernels) {
   x_.resize(static_cast<std::size_t>(down_) * across_ * kCellChannels);
   memory_.resize(x_.size());
   count_.resize(static_cast<std::size_t>(blocks_y_) * blocks_x_);
@@ -51,7 +51,7 @@ double Stream::Restore(const PackedLive& net, const float* cond, const ConstFram
   strength_ = strength;
   outside_ns_ = 0;
   while (static_cast<int>(residuals_.size()) < pool.threads()) {
-    residuals_.push_back(MakeFloats(static_cast<std::size_t>(across_) * kCellChannels));
+    residuals_.push_back(MakeAligned<float>(static_cast<std::size_t>(across_) * kCellChannels));
     free_residuals_.push_back(residuals_.back().get());
   }
   executor_.Run(net, cond, *this, pool);
@@ -84,20 +84,21 @@ void Stream::Keep(int block_row, const float* head) {
   KeepBlocks(head, blocks_x_, count_.data() + at, maps_.data() + at * kMapChannels);
 }
 
-void Stream::Input(int y, float* x, float* side) {
+template <typename T>
+void Stream::Blend(int y, T* x, T* side) {
   const Stopwatch watch(outside_ns_);
   const std::size_t at = static_cast<std::size_t>(y) * across_ * kCellChannels;
   BlendRow(x_.data() + at, memory_.data() + at, maps_.data(), blocks_y_, y, across_, x, side);
 }
 
-void Stream::Output(int y, const float* x, const float* output, const float* field) {
+void Stream::Output(int y, const float* output, const float* field) {
   const Stopwatch watch(outside_ns_);
   std::unique_lock lock(mutex_);
   float* const residual = free_residuals_.back();
   free_residuals_.pop_back();
   lock.unlock();
   const std::size_t at = static_cast<std::size_t>(y) * across_ * kCellChannels;
-  CombineRow(output, x, x_.data() + at, {field, blocks_x_, blocks_y_}, y, across_,
+  CombineRow(output, x_.data() + at, maps_.data(), {field, blocks_x_, blocks_y_}, y, across_,
              memory_.data() + at, residual);
   // The frame may be restored in place: by now the rows below it that repeat its last row have been
   // read, since every output depends on all rows of its cell at the coarsest level.

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // A stream of frames through the executor, from pixels to pixels in one pass over the rows: what
-// recurrence.h defines, in float32, without LibTorch.
+// recurrence.h defines, without LibTorch. The frame and the memory are float32 whatever the
+// network's element is: a mean over many frames would stick where it is in less.
 #pragma once
 
 #include <atomic>
@@ -17,23 +18,27 @@ namespace cpl::exec {
 class Stream final : private FrameRows {
  public:
   // Frames of one size, in pixels. `threads`: those that a pool usually has.
-  Stream(const LiveConfig& config, int width, int height, int threads);
+  Stream(const LiveConfig& config, int width, int height, int threads,
+         const Kernels& kernels = BestKernels());
 
   // The next frame has no past.
   void Forget() { has_past_ = false; }
 
   // Restores a frame that ValidateFramePair accepts and that has this stream's size; in and out may
-  // be the same memory. cond: [conditioning]. Returns the milliseconds that the network took: the
-  // time of the call less the share of reading, blending and writing. Steady frames allocate
-  // nothing. One call at a time.
+  // be the same memory. `net` is of the same config and kernels; cond: [conditioning]. Returns the
+  // milliseconds that the network took: the time of the call less the share of reading, blending
+  // and writing. Steady frames allocate nothing. One call at a time.
   double Restore(const PackedLive& net, const float* cond, const ConstFrameView& in,
                  const FrameView& out, float strength, ThreadPool& pool);
 
  private:
   void Features(int block_row, float* features) override;
   void Keep(int block_row, const float* head) override;
-  void Input(int y, float* x, float* side) override;
-  void Output(int y, const float* x, const float* output, const float* field) override;
+  void Input(int y, float* x, float* side) override { Blend(y, x, side); }
+  void Input(int y, Bf16* x, Bf16* side) override { Blend(y, x, side); }
+  void Output(int y, const float* output, const float* field) override;
+  template <typename T>
+  void Blend(int y, T* x, T* side);
 
   const int across_, down_;  // padded size in cells
   const int blocks_x_, blocks_y_;
@@ -43,7 +48,7 @@ class Stream final : private FrameRows {
   // Of blocks: [blocks_y_][blocks_x_], the same with kMapChannels.
   std::vector<float> count_, maps_;
   // Rows of [across_][12], at least one for each thread, and which of them nobody uses.
-  std::vector<Floats> residuals_;
+  std::vector<Aligned<float>> residuals_;
   std::mutex mutex_;
   std::vector<float*> free_residuals_;
   bool has_past_ = false;

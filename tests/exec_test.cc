@@ -7,6 +7,7 @@
 #include <mutex>
 #include <stdexcept>
 
+#include "model/combine.h"
 #include "model/exec_folded.h"
 #include "model/exec_live.h"
 #include "model/exec_stream.h"
@@ -27,8 +28,12 @@ at::Tensor Picture(const Rows& rows, int channels) {
   at::Tensor picture = at::empty({rows.height(), rows.width(), channels});
   for (int y = 0; y < rows.height(); ++y) {
     for (int x = 0; x < rows.width(); ++x) {
-      std::copy_n(rows.RowOrZeros(y) + x * rows.channels(), channels,
-                  picture.data_ptr<float>() + (y * rows.width() + x) * channels);
+      float* const to = picture.data_ptr<float>() + (y * rows.width() + x) * channels;
+      if (rows.element() == Element::kBf16) {
+        WidenRow(rows.RowOrZeros<Bf16>(y) + x * rows.channels(), channels, to);
+      } else {
+        std::copy_n(rows.RowOrZeros(y) + x * rows.channels(), channels, to);
+      }
     }
   }
   return picture.permute({2, 0, 1}).unsqueeze(0);
@@ -39,8 +44,12 @@ void Fill(const at::Tensor& picture, Rows* rows) {
   const int channels = static_cast<int>(pixels.size(2));
   for (int y = 0; y < rows->height(); ++y) {
     for (int x = 0; x < rows->width(); ++x) {
-      std::copy_n(pixels.data_ptr<float>() + (y * rows->width() + x) * channels, channels,
-                  rows->Row(y) + x * rows->channels());
+      const float* const from = pixels.data_ptr<float>() + (y * rows->width() + x) * channels;
+      if (rows->element() == Element::kBf16) {
+        RoundRow(from, channels, rows->Row<Bf16>(y) + x * rows->channels());
+      } else {
+        std::copy_n(from, channels, rows->Row(y) + x * rows->channels());
+      }
     }
   }
 }
@@ -51,12 +60,24 @@ double Error(const at::Tensor& a, const at::Tensor& b) {
   return ((a - b).abs().max() / b.abs().max()).item<double>();
 }
 
-constexpr double kTolerance = 1e-5;  // of one convolution; of the network: 1e-4
+constexpr double kTolerance = 1e-5;      // of one convolution; of the network: 1e-4
+constexpr double kBf16Tolerance = 4e-3;  // of an output rounded to 8 bits: half a bit
+
+constexpr int kBf16Variant = 3;
+
+const Kernels* TestedKernels(int variant) {
+  return variant == kBf16Variant ? Bf16Kernels() : KernelsVariant(variant);
+}
+
+// A tensor as pictures and weights of these kernels hold it.
+at::Tensor AsHeld(const at::Tensor& tensor, const Kernels& kernels) {
+  return kernels.element == Element::kBf16 ? tensor.to(at::kBFloat16).to(at::kFloat) : tensor;
+}
 
 class ExecKernels : public testing::TestWithParam<int> {
  protected:
   void SetUp() override {
-    kernels_ = KernelsVariant(GetParam());
+    kernels_ = TestedKernels(GetParam());
     if (kernels_ == nullptr) GTEST_SKIP() << "not on this CPU";
   }
   const Kernels* kernels_ = nullptr;
@@ -65,21 +86,23 @@ class ExecKernels : public testing::TestWithParam<int> {
 struct ConvCase {
   int in, out, kernel, stride, width, height;
   bool relu, add, shuffle;
+  bool wide = false;
 };
 
 void CheckConv(const Kernels& kernels, const ConvCase& c) {
   SCOPED_TRACE(testing::Message() << c.in << "->" << c.out << " " << c.kernel << "x" << c.kernel
                                   << "/" << c.stride << " of " << c.width << "x" << c.height
                                   << (c.relu ? " relu" : "") << (c.add ? " add" : "")
-                                  << (c.shuffle ? " shuffle" : ""));
-  const at::Tensor x = Random({1, c.in, c.height, c.width}, 1);
-  const at::Tensor weight = Random({c.out, c.in, c.kernel, c.kernel}, 2), bias = Random({c.out}, 3);
+                                  << (c.shuffle ? " shuffle" : "") << (c.wide ? " wide" : ""));
+  const at::Tensor x = AsHeld(Random({1, c.in, c.height, c.width}, 1), kernels);
+  const at::Tensor weight = AsHeld(Random({c.out, c.in, c.kernel, c.kernel}, 2), kernels);
+  const at::Tensor bias = Random({c.out}, 3);
   const at::Tensor cond_weight = Random({c.out, 5}, 4), cond = Random({5}, 5);
   at::Tensor expected =
       at::conv2d(x, weight, bias + cond_weight.matmul(cond), c.stride, c.kernel == 3 ? 1 : 0);
   if (c.relu) expected = expected.relu();
   if (c.shuffle) expected = at::pixel_shuffle(expected, 2);
-  const at::Tensor add = Random(expected.sizes(), 6);
+  const at::Tensor add = AsHeld(Random(expected.sizes(), 6), kernels);
   if (c.add) expected = expected + add;
 
   const int stored = StoredChannels(c.in, kernels);
@@ -90,11 +113,12 @@ void CheckConv(const Kernels& kernels, const ConvCase& c) {
                              weight.data_ptr<float>(),
                              bias.data_ptr<float>(),
                              cond_weight.data_ptr<float>()};
-  const PackedConv conv(kernels, {arrays}, {stored}, c.shuffle, 5);
+  const PackedConv conv(kernels, {arrays}, {stored}, c.shuffle, 5, c.wide);
   const int width = static_cast<int>(expected.size(3));
   const int height = static_cast<int>(expected.size(2));
-  Rows in(c.width, c.height, stored), out(width, height, conv.out_channels()),
-      more(width, height, conv.out_channels());
+  const Element to = c.wide ? Element::kFloat : kernels.element;
+  Rows in(c.width, c.height, stored, kernels.element), out(width, height, conv.out_channels(), to),
+      more(width, height, conv.out_channels(), to);
   for (Rows* rows : {&in, &out, &more}) rows->Hold(rows->height());
   Fill(x, &in);
   Fill(add, &more);
@@ -106,7 +130,7 @@ void CheckConv(const Kernels& kernels, const ConvCase& c) {
   conv.Run(frame_bias.data(), from, steps / 2, steps, c.relu, c.add ? &more : nullptr, &out);
   conv.Run(frame_bias.data(), from, 0, steps / 2, c.relu, c.add ? &more : nullptr, &out);
   EXPECT_LT(Error(Picture(out, conv.out_channels()).slice(1, 0, expected.size(1)), expected),
-            kTolerance);
+            to == Element::kFloat ? kTolerance : kBf16Tolerance);
   // What fills the channels up must not reach the next convolution.
   const at::Tensor rest = Picture(out, conv.out_channels()).slice(1, expected.size(1));
   EXPECT_EQ(rest.count_nonzero().item<std::int64_t>(), 0);
@@ -123,6 +147,7 @@ TEST_P(ExecKernels, ConvolutionsAreLibTorchs) {
     CheckConv(*kernels_, {channels, 4 * channels, 1, 1, 9, 3, false, true, true});
     CheckConv(*kernels_, {channels, 3, 1, 1, 9, 3, false, false, false});
     CheckConv(*kernels_, {channels, 16, 3, 2, 16, 8, true, false, false});
+    CheckConv(*kernels_, {channels, 16, 3, 1, 51, 3, true, false, false, true});
   }
 }
 
@@ -133,7 +158,8 @@ TEST_P(ExecKernels, KeepsNan) {
   const PackedConv conv(*kernels_,
                         {{8, 8, 1, 1, weight.data_ptr<float>(), bias.data_ptr<float>(), nullptr}},
                         {StoredChannels(8, *kernels_)}, false, 1);
-  Rows in(9, 3, StoredChannels(8, *kernels_)), out(9, 3, conv.out_channels());
+  Rows in(9, 3, StoredChannels(8, *kernels_), kernels_->element),
+      out(9, 3, conv.out_channels(), kernels_->element);
   in.Hold(3);
   out.Hold(3);
   Fill(x, &in);
@@ -163,8 +189,11 @@ class TensorFrame final : public FrameRows {
     Take(x_, y, x);
     Take(side_, y, side);
   }
-  void Output(int y, const float* x, const float* output, const float* field) override {
-    if (!std::equal(x, x + Row(x_), x_.const_data_ptr<float>() + y * Row(x_))) same_x_ = false;
+  void Input(int y, Bf16* x, Bf16* side) override {
+    RoundRow(x_.const_data_ptr<float>() + y * Row(x_), static_cast<int>(Row(x_)), x);
+    RoundRow(side_.const_data_ptr<float>() + y * Row(side_), static_cast<int>(Row(side_)), side);
+  }
+  void Output(int y, const float* output, const float* field) override {
     Put(output_, y, output);
     const int blocks = static_cast<int>(field_.size(0));
     for (int b : {y / kMotionScale - 1, y / kMotionScale, y / kMotionScale + 1}) {
@@ -179,7 +208,6 @@ class TensorFrame final : public FrameRows {
   static at::Tensor Image(const at::Tensor& rows) { return rows.permute({2, 0, 1}).unsqueeze(0); }
 
   at::Tensor features_, x_, side_, head_, output_, field_, cond_;
-  bool same_x_ = true;
 
  private:
   static std::int64_t Row(const at::Tensor& tensor) { return tensor.size(1) * tensor.size(2); }
@@ -223,10 +251,11 @@ void CheckNetwork(const LiveConfig& config, int across, int down, const Kernels&
       frame.output_.zero_();
       frame.field_.zero_();
       executor.Run(packed, frame.cond_.data_ptr<float>(), frame, pool);
-      EXPECT_LT(Error(TensorFrame::Image(frame.output_), expected.output), 1e-4);
-      EXPECT_LT(Error(TensorFrame::Image(frame.field_), expected.field), 1e-4);
+      // Rounding to bfloat16 between more than a dozen convolutions adds up.
+      const double tolerance = kernels.element == Element::kBf16 ? 0.02 : 1e-4;
+      EXPECT_LT(Error(TensorFrame::Image(frame.output_), expected.output), tolerance);
+      EXPECT_LT(Error(TensorFrame::Image(frame.field_), expected.field), tolerance);
       EXPECT_LT(Error(TensorFrame::Image(frame.head_), head), 1e-4);
-      EXPECT_TRUE(frame.same_x_);
       if (!first.defined()) first = frame.output_.clone();
       EXPECT_TRUE(at::equal(frame.output_, first)) << "depends on threads or the last frame";
     }
@@ -260,6 +289,7 @@ TEST_P(ExecKernels, TheHeadsAreRunRouters) {
   const Parameters parameters = InitialParameters(config, 3, 7);
   const at::Tensor patches = Random({4, kRouterPatch, kRouterPatch, kCellChannels}, 1);
   const Route expected = RunRouter(parameters, patches.permute({0, 3, 1, 2}), 4);
+  if (kernels_->element == Element::kBf16) GTEST_SKIP() << "the router is always float32";
   RouterExecutor router = MakeRouter(config, parameters, *kernels_);
   ASSERT_EQ(router.prompts(), 3);
   ASSERT_EQ(router.conditioning(), 5);
@@ -272,10 +302,12 @@ TEST_P(ExecKernels, TheHeadsAreRunRouters) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Variants, ExecKernels, testing::Values(0, 1, 2), [](const auto& variant) {
-  const Kernels* kernels = KernelsVariant(variant.param);
-  return kernels == nullptr ? "none" + std::to_string(variant.param) : std::string(kernels->name);
-});
+INSTANTIATE_TEST_SUITE_P(Variants, ExecKernels, testing::Range(0, kBf16Variant + 1),
+                         [](const auto& variant) {
+                           const Kernels* kernels = TestedKernels(variant.param);
+                           return kernels == nullptr ? "none" + std::to_string(variant.param)
+                                                     : std::string(kernels->name);
+                         });
 
 TEST(LiveExecutor, HoldsBandsOnly) {
   const LiveExecutor low({}, 640, 360, 2), high({}, 640, 1440, 2);
@@ -289,7 +321,8 @@ TEST(LiveExecutor, PassesErrorsOnAndGoesOn) {
     void Input(int y, float*, float*) override {
       if (y == fails) throw std::runtime_error("no such row");
     }
-    void Output(int, const float*, const float*, const float*) override { ++outputs; }
+    void Input(int y, Bf16*, Bf16*) override { Input(y, static_cast<float*>(nullptr), nullptr); }
+    void Output(int, const float*, const float*) override { ++outputs; }
     int fails = 50;
     std::atomic<int> outputs = 0;
   };
@@ -309,14 +342,14 @@ TEST(LiveExecutor, PassesErrorsOnAndGoesOn) {
 }
 
 // Frames with memory, of a size that is no multiple of the network's stride; strength 1, as bytes.
-TEST(ExecStream, RestoresAsRecurrenceDefines) {
+void CheckStream(const Kernels& kernels, double psnr) {
   const LiveConfig config;
   const FoldedNet net = Network(config);
-  const PackedLive packed = Pack(config, net);
+  const PackedLive packed = Pack(config, net, kernels);
   const at::Tensor cond = Random({1, config.conditioning}, 14);
   constexpr int kWidth = 101, kHeight = 58, kAcross = 56, kDown = 32;
   ThreadPool pool(2);
-  Stream stream(config, kWidth, kHeight, 2);
+  Stream stream(config, kWidth, kHeight, 2, kernels);
   Memory memory;
   for (int i = 0; i < 4; ++i) {
     test::TestFrame frame(PixelFormat::kRGBx, kWidth, kHeight, 1);
@@ -346,22 +379,36 @@ TEST(ExecStream, RestoresAsRecurrenceDefines) {
     // In place.
     EXPECT_GE(
         stream.Restore(packed, cond.const_data_ptr<float>(), frame.in(), frame.view(), 1, pool), 0);
-    // A byte in a thousand may be rounded the other way.
-    EXPECT_GT(test::BytePsnr(frame.bytes(), wanted.bytes()), 78) << "frame " << i;
+    EXPECT_GT(test::BytePsnr(frame.bytes(), wanted.bytes()), psnr) << "frame " << i;
   }
 }
 
-TEST(ExecStream, SteadyFramesAllocateNothing) {
+TEST(ExecStream, RestoresAsRecurrenceDefines) {
+  // A byte in a thousand may be rounded the other way.
+  CheckStream(BestKernels(), 78);
+}
+
+TEST(ExecStream, Bf16StaysCloseToIt) {
+  if (Bf16Kernels() == nullptr) GTEST_SKIP() << "not on this CPU";
+  CheckStream(*Bf16Kernels(), 45);
+}
+
+void CheckSteadyFrames(const Kernels& kernels) {
   const LiveConfig config;
-  const PackedLive packed = Pack(config, Network(config));
+  const PackedLive packed = Pack(config, Network(config), kernels);
   const std::vector<float> cond(config.conditioning);
   test::TestFrame in(PixelFormat::kNV12, 160, 120, 1), out(PixelFormat::kNV12, 160, 120, 2);
   ThreadPool pool(2);
-  Stream stream(config, 160, 120, 2);
+  Stream stream(config, 160, 120, 2, kernels);
   stream.Restore(packed, cond.data(), in.in(), out.view(), 1, pool);
   const test::AllocationCount count;
   for (int i = 0; i < 5; ++i) stream.Restore(packed, cond.data(), in.in(), out.view(), 1, pool);
   EXPECT_EQ(count.largest(), 0u);
+}
+
+TEST(ExecStream, SteadyFramesAllocateNothing) {
+  CheckSteadyFrames(BestKernels());
+  if (Bf16Kernels() != nullptr) CheckSteadyFrames(*Bf16Kernels());
 }
 
 TEST(ThreadPool, DoesEachPieceOnce) {

@@ -188,12 +188,13 @@ TEST(Recurrence, RowsBehindTheNetworkFinishTheFrame) {
   const LiveOutput out{Random({1, 16, h, w}, 1), Random({1, 3, h / 4, w / 4}, 2)};
   const at::Tensor x = Random({1, 12, h, w}, 3), z = Random({1, 12, h, w}, 7);
   const Restored expected = Finish(out, {z, {}, at::ones({1, 1, h / 4, w / 4})});
-  const at::Tensor net = Rows(out.output), cells = Rows(x), blend = Rows(z),
-                   field = Rows(out.field);
-  at::Tensor memory = at::empty_like(cells), residual = at::empty_like(cells);
+  const at::Tensor net = Rows(out.output), cells = Rows(x), field = Rows(out.field);
+  // All of the past is kept: the blend is the memory.
+  const at::Tensor maps = at::ones({h / 4, w / 4, kMapChannels});
+  at::Tensor memory = Rows(z).clone(), residual = at::empty_like(cells);
   for (int y = 0; y < h; ++y) {
     CombineRow(net.data_ptr<float>() + y * w * kOutputChannels,
-               blend.data_ptr<float>() + y * w * 12, cells.data_ptr<float>() + y * w * 12,
+               cells.data_ptr<float>() + y * w * 12, maps.data_ptr<float>(),
                {field.data_ptr<float>(), w / 4, h / 4}, y, w, memory.data_ptr<float>() + y * w * 12,
                residual.data_ptr<float>() + y * w * 12);
   }
@@ -225,8 +226,8 @@ TEST(Recurrence, AStillSceneIsAveraged) {
 TEST(Recurrence, RowsSurviveNan) {
   std::vector<float> output(4 * kOutputChannels, NAN), x(4 * kCellChannels, 0.5f);
   std::vector<float> memory(4 * kCellChannels, NAN), residual(4 * kCellChannels, 1);
-  const std::vector<float> field(3, INFINITY);
-  CombineRow(output.data(), x.data(), x.data(), {field.data(), 1, 1}, 0, 4, memory.data(),
+  const std::vector<float> field(3, INFINITY), nothing(kMapChannels);
+  CombineRow(output.data(), x.data(), nothing.data(), {field.data(), 1, 1}, 0, 4, memory.data(),
              residual.data());
   for (const float value : residual) EXPECT_EQ(value, 0);
   for (const float value : memory) EXPECT_EQ(value, 0.5f);

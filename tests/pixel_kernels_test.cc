@@ -201,14 +201,16 @@ TEST(CombineTest, BlendIsWeightedByTheMap) {
 TEST(CombineTest, CombiningFinishesTheFrame) {
   for (const int blocks : kBlocks) {
     Scene s(blocks);
-    const Floats& blend = s.memory;
+    const Floats maps = Random(static_cast<std::size_t>(2 * blocks) * 4, 0.5f, 7);
     // One value and one share of the first cell are spoilt.
     s.output[5] = kInfinity;
     s.output[12] = kNan;
     const GainField field = {s.gains.data(), blocks, 2};
     for (const int y : {0, 3, 7}) {
-      Floats memory(s.Values(12, 1) + 1, 77.0f), residual(s.Values(12, 1) + 1, 77.0f);
-      CombineRow(s.output.data(), blend.data(), s.x.data(), field, y, s.cells, memory.data(),
+      Floats memory(s.memory.begin(), s.memory.begin() + s.Values(12, 1));
+      memory.push_back(77.0f);
+      Floats residual(s.Values(12, 1) + 1, 77.0f);
+      CombineRow(s.output.data(), s.x.data(), maps.data(), field, y, s.cells, memory.data(),
                  residual.data());
       for (int i = 0; i < s.cells; ++i) {
         for (int j = 0; j < 12; ++j) {
@@ -219,10 +221,12 @@ TEST(CombineTest, CombiningFinishesTheFrame) {
             continue;
           }
           const double gain = Between(s.gains, 3, j / 4, blocks, i, y);
-          const double change = s.output[i * 16 + j] + gain * blend[at];
+          const double keep = Between(maps, 4, 0, blocks, i, y), now = s.x[at];
+          const double blend = now - keep * (now - s.memory[at]);
+          const double change = s.output[i * 16 + j] + gain * blend;
           const double share = Sigmoid(s.output[i * 16 + 12 + j % 4]);
-          ASSERT_NEAR(memory[at], blend[at] + share * change, 3e-6) << i << " " << j;
-          ASSERT_NEAR(residual[at], blend[at] + change - s.x[at], 3e-6) << i << " " << j;
+          ASSERT_NEAR(memory[at], blend + share * change, 3e-6) << i << " " << j;
+          ASSERT_NEAR(residual[at], blend + change - now, 3e-6) << i << " " << j;
         }
       }
       EXPECT_EQ(memory.back(), 77.0f);
@@ -234,10 +238,10 @@ TEST(CombineTest, CombiningFinishesTheFrame) {
 // What makes a zero residual: a network that answers nothing, where nothing of the past is kept.
 TEST(CombineTest, NothingAddedIsExactlyNothing) {
   const Scene s(9);
-  const Floats output(s.Values(16, 1)), gains(s.gains.size());
+  const Floats output(s.Values(16, 1)), gains(s.gains.size()), maps(2 * 9 * kMapChannels);
   Floats memory(s.Values(12, 1)), residual(s.Values(12, 1), 1.0f);
-  CombineRow(output.data(), s.x.data(), s.x.data(), {gains.data(), 9, 2}, 3, s.cells, memory.data(),
-             residual.data());
+  CombineRow(output.data(), s.x.data(), maps.data(), {gains.data(), 9, 2}, 3, s.cells,
+             memory.data(), residual.data());
   for (std::size_t i = 0; i < residual.size(); ++i) {
     ASSERT_EQ(residual[i], 0.0f);
     ASSERT_EQ(memory[i], s.x[i]);
@@ -284,9 +288,14 @@ TEST(CombineTest, VariantsForAllCpusGiveTheSameBits) {
     kernels.motion(s.x.data(), s.memory.data(), s.count.data(), 11, all[0].data());
     kernels.keep(s.head.data(), 11, all[2].data(), all[1].data());
     kernels.blend(s.x.data(), s.memory.data(), maps, s.cells, all[3].data(), all[4].data());
-    kernels.combine(s.output.data(), all[3].data(), s.x.data(), gains, s.cells, all[5].data(),
+    kernels.combine(s.output.data(), s.x.data(), maps, gains, s.cells, all[5].data(),
                     all[6].data());
+    std::vector<std::uint16_t> blend(all[3].size()), side(all[4].size());
+    kernels.blend_bf16(s.x.data(), s.memory.data(), maps, s.cells, blend.data(), side.data());
+    kernels.round(all[3].data(), static_cast<int>(blend.size()), halves.data());
+    EXPECT_TRUE(std::equal(blend.begin(), blend.end(), halves.begin())) << kernels.name;
     kernels.round(all[4].data(), static_cast<int>(halves.size()), halves.data());
+    EXPECT_EQ(side, halves) << kernels.name;
     kernels.widen(halves.data(), static_cast<int>(halves.size()), all[7].data());
     return all;
   };

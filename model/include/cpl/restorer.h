@@ -21,9 +21,9 @@
 namespace cpl {
 
 enum class Precision : std::uint8_t {
-  kAuto,  // bf16 where the CPU multiplies it natively (AVX512_BF16, AMX), fp32 elsewhere
+  kAuto,  // bf16 where the CPU multiplies it natively (AVX512_BF16), fp32 elsewhere
   kFp32,
-  kBf16,
+  kBf16,  // live networks take fp32, which is faster then, where the CPU has no bf16
 };
 
 struct ModelOptions {
