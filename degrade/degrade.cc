@@ -91,6 +91,21 @@ void Check(const HazeSpec& haze) {
   Require(haze.pulse_period, 1, 1e6f, "haze.pulse_period");
 }
 
+void Check(const BlurSpec& blur) {
+  Require(blur.defocus, 0, 64, "blur.defocus");
+  Require(blur.softness, 0, 1, "blur.softness");
+  Require(blur.motion, 0, 256, "blur.motion");
+  Require(blur.angle, -100, 100, "blur.angle");
+  Require(blur.shake, 0, 32, "blur.shake");
+}
+
+void Check(const LowLightSpec& dark) {
+  Require(dark.gain, 0, 1, "low light gain");
+  Require(dark.gamma, 0.1f, 10, "low light gamma");
+  for (float tint : dark.tint) Require(tint, 0, 4, "low light tint");
+  Check(dark.noise);
+}
+
 void Clip(const ImageView& rgb) {
   for (int y = 0; y < rgb.height; ++y) {
     float* row = rgb.Row(y);
@@ -111,6 +126,8 @@ struct Degrader::Impl {
   std::optional<RainEffect> rain;
   std::optional<SnowEffect> snow;
   std::optional<HazeEffect> haze;
+  std::optional<BlurEffect> blur;
+  std::optional<LowLightEffect> low_light;
   std::optional<NoiseEffect> noise;
 
   void CheckSize(const ImageView& rgb) const {
@@ -143,6 +160,14 @@ Degrader::Degrader(const Spec& spec, int width, int height) : impl_(std::make_un
     Check(*spec.haze);
     impl_->haze.emplace(*spec.haze, spec.seed, width, height);
   }
+  if (spec.blur) {
+    Check(*spec.blur);
+    impl_->blur.emplace(*spec.blur, spec.seed);
+  }
+  if (spec.low_light) {
+    Check(*spec.low_light);
+    impl_->low_light.emplace(*spec.low_light, spec.seed);
+  }
   if (spec.noise) {
     Check(*spec.noise);
     impl_->noise.emplace(*spec.noise, spec.seed);
@@ -168,6 +193,8 @@ void Degrader::Apply(const ImageView& rgb, std::int64_t frame_index) {
   if (clip.rain) clip.rain->Apply(rgb, frame_index, brightness, *clip.map);
   if (clip.snow) clip.snow->Apply(rgb, frame_index, brightness, *clip.map);
   if (clip.haze) clip.haze->Apply(rgb, frame_index);
+  if (clip.blur) clip.blur->Apply(rgb, frame_index);
+  if (clip.low_light) clip.low_light->Apply(rgb, frame_index);
   if (clip.noise) clip.noise->Apply(rgb, frame_index);
   Clip(rgb);
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Noise, rain, snow and haze for still pictures and for clips, by seed.
+// Noise, rain, snow, haze, blur and low light for still pictures and for clips, by seed.
 //
 //   Degrader degrader(SpecForLevel(ParseKinds("rain,noise"), 0.5, seed, height), width, height);
 //   for (t = 0; ...; ++t) degrader.Apply(frame, t);
@@ -16,7 +16,8 @@
 namespace cpl::degrade {
 
 // One clip: a fixed camera's haze, flakes that live on and fall from frame to frame, rain of fixed
-// angle, density, length and gain with new streaks in every frame, noise that is new in each.
+// angle, density, length and gain with new streaks in every frame, noise that is new in each, a
+// lens out of focus, a camera that moves and shakes, a scene with too little light.
 //
 // The pixels depend on the spec, the picture and the frame number alone: not on the order in which
 // frames are asked for, on the machine or on the number of threads. An object must not be used by
@@ -35,7 +36,8 @@ class Degrader {
   void Prepare(const ImageView& clean);
 
   // Degrades `rgb` in place as frame `frame_index` (0, 1, ...; 0 for a still picture), in the
-  // physical order rain, snow, haze, noise, and clips to [0, 1]. Not rounded: see ToU8.
+  // physical order rain, snow, haze, blur, low light, noise, and clips to [0, 1]. Not rounded: see
+  // ToU8.
   void Apply(const ImageView& rgb, std::int64_t frame_index);
 
   const Spec& spec() const;

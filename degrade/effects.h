@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The four effects behind Degrader. Each is one clip's worth of state for pictures of one size;
+// The effects behind Degrader. Each is one clip's worth of state for pictures of one size;
 // Apply works in place on a picture of that size and does not clip. Internal to the library.
 #pragma once
 
@@ -97,6 +97,40 @@ class HazeEffect {
   int grid_width_ = 0;
   int grid_height_ = 0;
   std::vector<float> plasma_;
+};
+
+class BlurEffect {
+ public:
+  struct Tap {
+    int dx, dy;
+    float weight;
+  };
+
+  BlurEffect(const BlurSpec& spec, std::uint64_t seed);
+  void Apply(const ImageView& rgb, std::int64_t frame);
+
+ private:
+  // Where the scene goes while the shutter is open, as weights: the way of a moving camera and its
+  // shaking, which is new in each frame.
+  std::vector<Tap> PathTaps(std::int64_t frame) const;
+  // Edges are repeated outwards.
+  void Convolve(const ImageView& rgb, const std::vector<Tap>& taps);
+
+  BlurSpec spec_;
+  std::uint64_t seed_;
+  std::vector<Tap> disc_;
+  std::vector<float> padded_;
+};
+
+class LowLightEffect {
+ public:
+  LowLightEffect(const LowLightSpec& spec, std::uint64_t seed);
+  void Apply(const ImageView& rgb, std::int64_t frame);
+
+ private:
+  LowLightSpec spec_;
+  NoiseEffect noise_;
+  std::vector<float> curve_;  // gain * v^gamma
 };
 
 }  // namespace cpl::degrade

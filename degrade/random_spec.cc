@@ -203,6 +203,35 @@ HazeSpec RandomHaze(float level, float scale, Rng& rng) {
   return haze;
 }
 
+BlurSpec RandomBlur(float level, float scale, Rng& rng) {
+  BlurSpec blur;
+  // One cause stands out; a second, weaker one joins at times.
+  const int cause = rng.Integer(0, 2);
+  const bool joined = rng.Chance(0.3f);
+  const auto share = [&](int which) {
+    return which == cause ? 1.0f : joined ? rng.Uniform(0, 0.4f) : 0.0f;
+  };
+  blur.defocus = std::max(cause == 0 ? 0.7f : 0.0f, share(0) * scale * Mix(0.8f, 7, level));
+  blur.softness = rng.Uniform(0, 0.8f);
+  blur.motion = std::max(cause == 1 ? 2.0f : 0.0f, share(1) * scale * Mix(3, 40, level));
+  blur.angle = static_cast<float>(kPi) * rng.Uniform();
+  blur.shake = std::max(cause == 2 ? 0.5f : 0.0f, share(2) * scale * Mix(0.7f, 6, level));
+  return blur;
+}
+
+LowLightSpec RandomLowLight(float level, Rng& rng) {
+  LowLightSpec dark;
+  dark.gain = PowerOf(Mix(0.85f, 0.25f, level), 2) * rng.LogUniform(0.8f, 1.25f);
+  dark.gain = std::min(1.0f, dark.gain);
+  dark.gamma = Mix(1, 2.3f, level * rng.Uniform(0.3f, 1));
+  for (float& tint : dark.tint) tint = rng.LogUniform(0.85f, 1.18f);
+  const float sigma = Mix(0.5f, 10, level * rng.Uniform()) / 255;
+  dark.noise.sigma = sigma;
+  if (rng.Chance(0.7f)) dark.noise.shot = sigma * sigma / rng.Uniform(0.05f, 0.5f);
+  if (rng.Chance(0.3f)) dark.noise.correlation[0] = dark.noise.correlation[1] = rng.Uniform();
+  return dark;
+}
+
 }  // namespace
 
 Spec RandomSpec(KindSet kinds, Rng& rng, const RandomOptions& options) {
@@ -219,8 +248,8 @@ Spec RandomSpec(KindSet kinds, Rng& rng, const RandomOptions& options) {
   const float scale = static_cast<float>(options.picture_height) / 720 * rng.LogUniform(0.6f, 1.6f);
   const auto count = std::count_if(std::begin(kAllKinds), std::end(kAllKinds),
                                    [&](Kind kind) { return kinds.Has(kind); });
-  // Four at their worst leave nothing to restore.
-  constexpr float kShare[] = {1, 1, 0.75f, 0.6f, 0.5f};
+  // Many at their worst leave nothing to restore.
+  constexpr float kShare[] = {1, 1, 0.75f, 0.6f, 0.5f, 0.45f, 0.4f};
   const float low = static_cast<float>(options.min_level);
   const float high = Mix(low, static_cast<float>(options.max_level), kShare[count]);
   auto level = [&] { return rng.Uniform(low, high); };
@@ -228,6 +257,8 @@ Spec RandomSpec(KindSet kinds, Rng& rng, const RandomOptions& options) {
   if (kinds.Has(Kind::kRain)) spec.rain = RandomRain(level(), scale, rng);
   if (kinds.Has(Kind::kSnow)) spec.snow = RandomSnow(level(), scale, rng);
   if (kinds.Has(Kind::kHaze)) spec.haze = RandomHaze(level(), scale, rng);
+  if (kinds.Has(Kind::kBlur)) spec.blur = RandomBlur(level(), scale, rng);
+  if (kinds.Has(Kind::kLowLight)) spec.low_light = RandomLowLight(level(), rng);
   if (rng.Chance(static_cast<float>(options.codec_share))) spec.codec_quality = rng.Integer(25, 90);
   return spec;
 }

@@ -7,6 +7,7 @@
 #include <sstream>
 
 #include "cpl/error.h"
+#include "degrade/math.h"
 
 namespace cpl::degrade {
 namespace {
@@ -18,14 +19,16 @@ struct LevelRow {
   float streaks, length, rain_gain;
   float far_flakes, mid_flakes, near_flakes, opacity;
   float beta, airlight;
+  float defocus, motion, shake;
+  float dark_gain, dark_gamma, dark_sigma;
 };
 
 constexpr LevelRow kLevels[] = {
-    {0, 0, 4, 0, 0, 0, 0, 0, 0, 0.60f},
-    {12, 3, 8, 0.4f, 1.5f, 0.5f, 0.1f, 0.7f, 0.5f, 0.70f},
-    {25, 8, 14, 0.6f, 3, 1.2f, 0.3f, 0.85f, 1.0f, 0.80f},
-    {38, 14, 22, 0.8f, 5, 2, 0.5f, 0.95f, 1.6f, 0.88f},
-    {55, 22, 32, 1.0f, 8, 3, 0.8f, 1.0f, 2.2f, 0.95f},
+    {0, 0, 4, 0, 0, 0, 0, 0, 0, 0.60f, 0, 0, 0, 1, 1, 0},
+    {12, 3, 8, 0.4f, 1.5f, 0.5f, 0.1f, 0.7f, 0.5f, 0.70f, 0.8f, 5, 0.5f, 0.55f, 1.2f, 2},
+    {25, 8, 14, 0.6f, 3, 1.2f, 0.3f, 0.85f, 1.0f, 0.80f, 1.4f, 10, 1, 0.30f, 1.5f, 4},
+    {38, 14, 22, 0.8f, 5, 2, 0.5f, 0.95f, 1.6f, 0.88f, 2.2f, 18, 2, 0.17f, 1.8f, 6},
+    {55, 22, 32, 1.0f, 8, 3, 0.8f, 1.0f, 2.2f, 0.95f, 3.2f, 28, 3, 0.09f, 2.2f, 9},
 };
 
 LevelRow RowAt(double level) {
@@ -38,7 +41,9 @@ LevelRow RowAt(double level) {
   return {mix(&LevelRow::sigma),       mix(&LevelRow::streaks),    mix(&LevelRow::length),
           mix(&LevelRow::rain_gain),   mix(&LevelRow::far_flakes), mix(&LevelRow::mid_flakes),
           mix(&LevelRow::near_flakes), mix(&LevelRow::opacity),    mix(&LevelRow::beta),
-          mix(&LevelRow::airlight)};
+          mix(&LevelRow::airlight),    mix(&LevelRow::defocus),    mix(&LevelRow::motion),
+          mix(&LevelRow::shake),       mix(&LevelRow::dark_gain),  mix(&LevelRow::dark_gamma),
+          mix(&LevelRow::dark_sigma)};
 }
 
 RainSpec RainAt(const LevelRow& row, float level, float scale, Rng& rng) {
@@ -117,6 +122,29 @@ HazeSpec HazeAt(const LevelRow& row, float scale, Rng& rng) {
   return haze;
 }
 
+BlurSpec BlurAt(const LevelRow& row, float scale, Rng& rng) {
+  BlurSpec blur;
+  blur.defocus = row.defocus * scale;
+  blur.softness = 0.3f;
+  blur.motion = row.motion * scale;
+  blur.angle = static_cast<float>(kPi) * rng.Uniform();
+  blur.shake = row.shake * scale;
+  return blur;
+}
+
+LowLightSpec LowLightAt(const LevelRow& row, Rng& rng) {
+  LowLightSpec dark;
+  dark.gain = row.dark_gain;
+  dark.gamma = row.dark_gamma;
+  const float warmth = rng.Uniform(-0.06f, 0.06f);
+  dark.tint[0] = 1 + warmth;
+  dark.tint[2] = 1 - warmth;
+  dark.noise.sigma = row.dark_sigma / 255;
+  // At a tenth of white, as much from the light itself as from the sensor.
+  dark.noise.shot = dark.noise.sigma * dark.noise.sigma / 0.1f;
+  return dark;
+}
+
 std::string Lower(std::string_view text) {
   std::string result;
   for (char c : text) {
@@ -139,6 +167,10 @@ std::string_view KindName(Kind kind) {
       return "snow";
     case Kind::kHaze:
       return "haze";
+    case Kind::kBlur:
+      return "blur";
+    case Kind::kLowLight:
+      return "lowlight";
   }
   throw Error(ErrorCode::kInternal, "a degradation kind has no name");
 }
@@ -180,6 +212,8 @@ KindSet Spec::Kinds() const {
   if (rain) kinds.Add(Kind::kRain);
   if (snow) kinds.Add(Kind::kSnow);
   if (haze) kinds.Add(Kind::kHaze);
+  if (blur) kinds.Add(Kind::kBlur);
+  if (low_light) kinds.Add(Kind::kLowLight);
   return kinds;
 }
 
@@ -216,6 +250,14 @@ Spec SpecForLevel(KindSet kinds, double level, std::uint64_t seed, int picture_h
   if (kinds.Has(Kind::kHaze)) {
     Rng stream = rng(Kind::kHaze);
     spec.haze = HazeAt(row, scale, stream);
+  }
+  if (kinds.Has(Kind::kBlur)) {
+    Rng stream = rng(Kind::kBlur);
+    spec.blur = BlurAt(row, scale, stream);
+  }
+  if (kinds.Has(Kind::kLowLight)) {
+    Rng stream = rng(Kind::kLowLight);
+    spec.low_light = LowLightAt(row, stream);
   }
   return spec;
 }

@@ -16,11 +16,12 @@
 
 namespace cpl::degrade {
 
-enum class Kind : std::uint8_t { kNoise, kRain, kSnow, kHaze };
+enum class Kind : std::uint8_t { kNoise, kRain, kSnow, kHaze, kBlur, kLowLight };
 
-inline constexpr Kind kAllKinds[] = {Kind::kNoise, Kind::kRain, Kind::kSnow, Kind::kHaze};
+inline constexpr Kind kAllKinds[] = {Kind::kNoise, Kind::kRain, Kind::kSnow,
+                                     Kind::kHaze,  Kind::kBlur, Kind::kLowLight};
 
-// "noise", "rain", "snow", "haze".
+// "noise", "rain", "snow", "haze", "blur", "lowlight".
 std::string_view KindName(Kind kind);
 
 // A set of kinds; the empty one is a clean picture.
@@ -150,12 +151,32 @@ struct HazeSpec {
   float pulse_period = 100;  // ... in this many frames
 };
 
+// What the camera does to the picture while the shutter is open. The picture stays where it is.
+struct BlurSpec {
+  float defocus = 0;   // radius of the disc that a point becomes
+  float softness = 0;  // 0..1: how much of the radius the disc's rim takes
+  float motion = 0;    // way of the scene in one exposure
+  float angle = 0;     // of the way, from the vertical
+  float shake = 0;     // size of the swinging besides, along a new path in each frame
+};
+
+// I = tint gain J^gamma + noise: a sensor with too little light, whose noise depends on what it
+// sees (NoiseSpec's sigma and shot hold after the darkening).
+struct LowLightSpec {
+  float gain = 1;   // 0..1
+  float gamma = 1;  // above 1 darkens shadows most
+  float tint[3] = {1, 1, 1};
+  NoiseSpec noise;
+};
+
 struct Spec {
   std::uint64_t seed = 0;
   std::optional<NoiseSpec> noise;
   std::optional<RainSpec> rain;
   std::optional<SnowSpec> snow;
   std::optional<HazeSpec> haze;
+  std::optional<BlurSpec> blur;
+  std::optional<LowLightSpec> low_light;
   // Quality of a JPEG-like round trip after all else, 1..100. Left to the caller: the Degrader has
   // no codec. 0 is none.
   int codec_quality = 0;
@@ -171,10 +192,16 @@ struct Spec {
 //   0.5   | 25/255 | 8, 14, .6    | 3, 1.2, .3, .85 | 1.0, .80
 //   0.75  | 38/255 | 14, 22, .8   | 5, 2, .5, .95   | 1.6, .88
 //   1     | 55/255 | 22, 32, 1.0  | 8, 3, .8, 1.0   | 2.2, .95
+// and, for the settings of image restoration at large,
+//   level | blur: defocus, motion, shake | low light: gain, gamma, sigma
+//   0.25  | 0.8, 5, 0.5                  | .55, 1.2, 2/255
+//   0.5   | 1.4, 10, 1                   | .30, 1.5, 4/255
+//   0.75  | 2.2, 18, 2                   | .17, 1.8, 6/255
+//   1     | 3.2, 28, 3                   | .09, 2.2, 9/255
 // Rain counts all streaks; its length and gain are those of the near layer. Lengths hold for a
 // picture 720 high and scale with `picture_height` (of the whole picture, not of a crop). The look
-// besides (angle, wind, drift) varies mildly with the seed. Throws Error(kInvalidArgument) for a
-// level outside 0..1 or a height below 1.
+// besides (angle, wind, drift, direction of motion) varies mildly with the seed. Throws
+// Error(kInvalidArgument) for a level outside 0..1 or a height below 1.
 Spec SpecForLevel(KindSet kinds, double level, std::uint64_t seed, int picture_height = 720);
 
 struct RandomOptions {

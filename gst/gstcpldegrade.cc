@@ -84,6 +84,8 @@ GType KindsType() {
       {FlagOf(Kind::kRain), "Streaks of rain, new in every frame", "rain"},
       {FlagOf(Kind::kSnow), "Flakes that fall from frame to frame", "snow"},
       {FlagOf(Kind::kHaze), "Haze or fog that drifts, thicker with the distance", "haze"},
+      {FlagOf(Kind::kBlur), "A lens out of focus and a camera that moves and shakes", "blur"},
+      {FlagOf(Kind::kLowLight), "Too little light: dark, with the noise of the sensor", "lowlight"},
       {0, nullptr, nullptr},
   };
   static const GType type = [] {

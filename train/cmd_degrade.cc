@@ -72,11 +72,13 @@ class DegradeProcessor : public FrameProcessor {
 
 void AddDegradeCommand(CLI::App& app) {
   auto options = std::make_shared<DegradeOptions>();
-  CLI::App* command =
-      app.add_subcommand("degrade", "Add rain, snow, haze or noise to a picture, folder or video");
+  CLI::App* command = app.add_subcommand(
+      "degrade", "Add rain, snow, haze, blur, darkness or noise to a picture, folder or video");
   command->footer(
-      "Adds rain, snow, haze and noise to a picture, each picture of a folder, or a video, for\n"
-      "tests and demonstrations. The same seed gives the same pixels on every machine. A video's\n"
+      "Adds rain, snow, haze, blur, low light and noise to a picture, each picture of a folder, "
+      "or\n"
+      "a video, for tests and demonstrations. The same seed gives the same pixels on every "
+      "machine. A video's\n"
       "weather moves as weather does; each picture of a folder has its own.\n"
       "OUT is replaced if it exists, but only when the new file is whole; IN is never "
       "overwritten.\n"
@@ -86,7 +88,7 @@ void AddDegradeCommand(CLI::App& app) {
   AddMediaArguments(command, &options->job);
   command
       ->add_option("--kind", options->kinds,
-                   "One or more of noise, rain, snow, haze, with commas between")
+                   "One or more of noise, rain, snow, haze, blur, lowlight, with commas between")
       ->required()
       ->type_name("KIND[,KIND]");
   command

@@ -24,6 +24,9 @@ using degrade::Rng;
 constexpr std::uint64_t kSceneStream = 1;
 constexpr std::uint64_t kWeatherStream = 2;
 
+// What joins another degradation.
+constexpr Kind kWeather[] = {Kind::kNoise, Kind::kRain, Kind::kSnow, Kind::kHaze};
+
 // Numbered frames of one clip: names of digits alone, equally long, without gaps.
 bool IsNumberedClip(const std::vector<std::string>& files) {
   if (files.size() < 2) return false;
@@ -72,6 +75,8 @@ void Merge(degrade::Spec& spec, const degrade::Spec& other) {
   if (other.rain) spec.rain = other.rain;
   if (other.snow) spec.snow = other.snow;
   if (other.haze) spec.haze = other.haze;
+  if (other.blur) spec.blur = other.blur;
+  if (other.low_light) spec.low_light = other.low_light;
 }
 
 }  // namespace
@@ -163,7 +168,7 @@ void Sampler::MakeSample(const Stage& stage, std::int64_t step, int index, int s
       options.min_level = 0.05;
       options.max_level = 0.35;
       options.codec_share = 0;
-      const Kind second = degrade::kAllKinds[weather.Below(std::size(degrade::kAllKinds))];
+      const Kind second = kWeather[weather.Below(std::size(kWeather))];
       if (!kinds.Has(second)) Merge(spec, degrade::RandomSpec(second, weather, options));
     }
   }

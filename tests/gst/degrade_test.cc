@@ -64,6 +64,7 @@ TEST_P(Degrade, GivesThePixelsOfTheLibrary) {
 INSTANTIATE_TEST_SUITE_P(All, Degrade,
                          testing::Values(Weather{"rain", "rain"}, Weather{"snow", "snow"},
                                          Weather{"haze", "haze"}, Weather{"noise", "noise"},
+                                         Weather{"blur", "blur"}, Weather{"lowlight", "lowlight"},
                                          Weather{"rain+noise", "noise,rain"}));
 
 // Bytes that say nothing of a colour stay.
