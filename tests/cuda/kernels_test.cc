@@ -412,7 +412,7 @@ void ExpectAsOnTheCpu(Size size, Dtype dtype, const FormatFacts& format, bool pa
   std::vector<float> residual(static_cast<std::size_t>(s.across) * 12);
   for (int y = 0; y < s.down; ++y) {
     const std::ptrdiff_t at = std::ptrdiff_t{12} * s.across * y;
-    CombineRow(output.data() + at / 12 * 16, blend.data() + at, x.data() + at,
+    CombineRow(output.data() + at / 12 * 16, x.data() + at, maps.data(),
                {gains.data(), blocks, blocks_y}, y, s.across, memory.data() + at, residual.data());
     if (y < CellsAcross(size.height)) {
       WriteCellRow(AsConst(s.in.view), out.view, y, residual.data(), 0.8f);
