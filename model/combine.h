@@ -29,9 +29,8 @@ void MotionRow(const float* x, const float* memory, const float* count, int bloc
                float* features);
 
 // What is kept, for any number of blocks. head: [blocks][kMotionOutputs] of the motion head;
-// count: [blocks], replaced by the next; maps: [blocks][kMapChannels], keep, 1 / count, two
-// features. Values that are not finite keep nothing.
-inline constexpr int kMapChannels = kSideChannels - kCellChannels;
+// count: [blocks], replaced by the next; maps: [blocks][kMapChannels], the four maps of
+// recurrence.h. Values that are not finite keep nothing.
 void KeepBlocks(const float* head, int blocks, float* count, float* maps);
 
 // Row y of the blend. x, memory, blend: [cells][12]; maps: of all blocks, cells / kMotionScale

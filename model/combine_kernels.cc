@@ -17,7 +17,6 @@ namespace {
 constexpr int kColours = 3;
 constexpr int kPixels = kCellChannels / kColours;  // Of a cell.
 constexpr int kPair = 2 * kCellChannels;           // Values of two cells.
-constexpr int kMapChannels = kSideChannels - kCellChannels;
 static_assert(kPixels == 4 && kMapChannels == 4 && kMotionScale == 4, "the vectors' lengths");
 
 typedef unsigned UInt8 __attribute__((vector_size(32)));
@@ -73,28 +72,31 @@ CPL_INLINE void Motion(const float* __restrict x, const float* __restrict memory
   constexpr float kMean = 1.0f / (kPixels * kMotionScale * kMotionScale);
   const std::ptrdiff_t row = static_cast<std::ptrdiff_t>(blocks) * kMotionScale * kCellChannels;
   for (int b = 0; b < blocks; ++b) {
-    Vec8 sum[3] = {}, size[3] = {};  // R G | B R | G B
+    Vec8 sum[3] = {}, size[3] = {}, small[3] = {};  // R G | B R | G B
     for (int dy = 0; dy < kMotionScale; ++dy) {
       std::ptrdiff_t at = dy * row + static_cast<std::ptrdiff_t>(b) * kMotionScale * kCellChannels;
       for (int pair = 0; pair < kMotionScale / 2; ++pair, at += kPair) {
         for (int v = 0; v < 3; ++v) {
           const Vec8 d = Load8(x + at + 8 * v) - Load8(memory + at + 8 * v);
           sum[v] += d;
-          size[v] += Absolute(d);
+          const Vec8 change = Absolute(d);
+          size[v] += change;
+          small[v] += change < kSmallChange ? change : Vec8{} + kSmallChange;
         }
       }
     }
-    const Vec4 red = Low(sum[0]) + High(sum[1]);
-    const Vec4 green = High(sum[0]) + Low(sum[2]);
-    const Vec4 blue = Low(sum[1]) + High(sum[2]);
-    const Vec4 red_size = Low(size[0]) + High(size[1]);
-    const Vec4 green_size = High(size[0]) + Low(size[2]);
-    const Vec4 blue_size = Low(size[1]) + High(size[2]);
+    Vec4 parts[9];
+    const Vec8* const sums[3] = {sum, size, small};
+    for (int i = 0; i < 3; ++i) {
+      parts[3 * i] = Low(sums[i][0]) + High(sums[i][1]);
+      parts[3 * i + 1] = High(sums[i][0]) + Low(sums[i][2]);
+      parts[3 * i + 2] = Low(sums[i][1]) + High(sums[i][2]);
+    }
     float* out = features + b * kMotionInputs;
-    Store(out, SumsOf(red, green, blue, red_size) * kMean);
-    Vec4 rest = SumsOf(red_size, green_size, blue_size, Vec4{}) * kMean;
-    rest[3] = 1 / (count[b] + 1);
-    Store(out + 3, rest);
+    Store(out, SumsOf(parts[0], parts[1], parts[2], parts[3]) * kMean);
+    Store(out + 4, SumsOf(parts[4], parts[5], parts[6], parts[7]) * kMean);
+    out[8] = SumsOf(parts[8], Vec4{}, Vec4{}, Vec4{})[0] * kMean;
+    out[9] = 1 / (count[b] + 1);
   }
 }
 
@@ -103,29 +105,30 @@ CPL_INLINE void Keep(const float* __restrict head, int blocks, float* __restrict
   for (int first = 0; first < blocks; first += 8) {
     const int some = std::min(8, blocks - first);
     const float* in = head + std::ptrdiff_t{kMotionOutputs} * first;
-    float logit[8] = {}, frames[8] = {};
-    for (int i = 0; i < some; ++i) logit[i] = in[i * kMotionOutputs];
+    float still[8] = {}, clip[8] = {}, frames[8] = {};
+    for (int i = 0; i < some; ++i) {
+      still[i] = in[i * kMotionOutputs];
+      clip[i] = in[i * kMotionOutputs + 1];
+    }
     std::memcpy(frames, count + first, sizeof(float) * static_cast<std::size_t>(some));
     const Vec8 n = Load8(frames);
     const Vec8 zero{}, one = zero + 1.0f;
-    Vec8 keep = Sigmoid(Load8(logit)) * n / (n + 1.0f);
-    keep = keep >= 0.0f ? keep : zero;  // NaN too
+    const auto past = [&](Vec8 v) { return n > 0.0f && v >= 0.0f ? v : zero; };  // NaN is 0 too
+    const Vec8 s = past(Sigmoid(Load8(still)));
+    const Vec8 keep = s * n / (n + 1.0f);
     const Vec8 fresh = (one - keep) * (one - keep) + keep * keep / (n > one ? n : one);
     Vec8 next = one / fresh;
     next = next < kMostFrames ? next : zero + kMostFrames;
-    const Vec8 part = one / next;
-    float kept[8], parts[8];
-    Store(kept, keep);
-    Store(parts, part);
+    float map[kMapChannels][8];
+    Store(map[0], keep);
+    Store(map[1], one / next);
+    Store(map[2], past(Sigmoid(Load8(clip)) * kMostClip));
+    Store(map[3], (one - keep) * s);
     Store(frames, next);
     std::memcpy(count + first, frames, sizeof(float) * static_cast<std::size_t>(some));
     for (int i = 0; i < some; ++i) {
-      float* out = maps + std::ptrdiff_t{kMapChannels} * (first + i);
-      out[0] = kept[i];
-      out[1] = parts[i];
-      for (int j = 2; j < kMapChannels; ++j) {
-        const float free = in[i * kMotionOutputs + j - 1];
-        out[j] = std::isfinite(free) ? free : 0;
+      for (int j = 0; j < kMapChannels; ++j) {
+        maps[std::ptrdiff_t{kMapChannels} * (first + i) + j] = map[j][i];
       }
     }
   }
@@ -177,13 +180,33 @@ CPL_INLINE Vec4 Spread(Vec4 v) {
   return __builtin_shuffle(v, Int4{kLane, kLane, kLane, kLane});
 }
 
-// What each of the 24 values of two cells keeps of the past.
-CPL_INLINE void SpreadKeep(const Vec4 (&map)[2], Vec8 (&keep)[3]) {
-  const Vec4 keep0 = Spread<0>(map[0]), keep1 = Spread<0>(map[1]);
-  keep[0] = Join(keep0, keep0);
-  keep[1] = Join(keep0, keep1);
-  keep[2] = Join(keep1, keep1);
-}
+// The blend of the 24 values of two cells, with what their maps say spread to match.
+class CellBlend {
+ public:
+  CPL_INLINE explicit CellBlend(const Vec4 (&map)[2]) {
+    SpreadMap<0>(map, keep_);
+    SpreadMap<2>(map, clip_);
+    SpreadMap<3>(map, outlier_);
+  }
+
+  // d = now - past, of vector v.
+  CPL_INLINE Vec8 Of(int v, Vec8 now, Vec8 d) const {
+    const Vec8 low = Vec8{} - clip_[v];
+    const Vec8 inside = d > clip_[v] ? clip_[v] : d < low ? low : d;
+    return now - keep_[v] * d - outlier_[v] * (d - inside);
+  }
+
+ private:
+  template <int kMap>
+  static CPL_INLINE void SpreadMap(const Vec4 (&map)[2], Vec8 (&to)[3]) {
+    const Vec4 first = Spread<kMap>(map[0]), second = Spread<kMap>(map[1]);
+    to[0] = Join(first, first);
+    to[1] = Join(first, second);
+    to[2] = Join(second, second);
+  }
+
+  Vec8 keep_[3], clip_[3], outlier_[3];
+};
 
 CPL_INLINE void StoreAs(float* to, Vec8 value) { Store(to, value); }
 // To bfloat16, to nearest even; not for NaN.
@@ -201,20 +224,19 @@ CPL_INLINE void Blend(const float* __restrict x, const float* __restrict memory,
   for (int i = 0; i < cells; i += 2) {
     Vec4 map[2];
     maps.Next(&map[0], &map[1]);
-    Vec8 keep[3];
-    SpreadKeep(map, keep);
+    const CellBlend blended(map);
     const std::ptrdiff_t at = std::ptrdiff_t{kCellChannels} * i;
-    Vec8 past[3];
+    Vec8 change[3];
     for (int v = 0; v < 3; ++v) {
       const Vec8 now = Load8(x + at + 8 * v);
-      past[v] = Load8(memory + at + 8 * v);
-      StoreAs(blend + at + 8 * v, now - keep[v] * (now - past[v]));
+      change[v] = now - Load8(memory + at + 8 * v);
+      StoreAs(blend + at + 8 * v, blended.Of(v, now, change[v]));
     }
     T* to = side + std::ptrdiff_t{kSideChannels} * i;
-    StoreAs(to, past[0]);
-    StoreAs(to + 8, Join(Low(past[1]), map[0]));
-    StoreAs(to + 16, Join(High(past[1]), Low(past[2])));
-    StoreAs(to + 24, Join(High(past[2]), map[1]));
+    StoreAs(to, change[0]);
+    StoreAs(to + 8, Join(Low(change[1]), map[0]));
+    StoreAs(to + 16, Join(High(change[1]), Low(change[2])));
+    StoreAs(to + 24, Join(High(change[2]), map[1]));
   }
 }
 
@@ -226,8 +248,7 @@ CPL_INLINE void Combine(const float* __restrict output, const float* __restrict 
   for (int i = 0; i < cells; i += 2) {
     Vec4 map[2];
     maps.Next(&map[0], &map[1]);
-    Vec8 keep[3];
-    SpreadKeep(map, keep);
+    const CellBlend blended(map);
     Vec4 g0, g1;
     gains.Next(&g0, &g1);
     const Vec8 gain[3] = {Join(Spread<0>(g0), Spread<1>(g0)), Join(Spread<2>(g0), Spread<0>(g1)),
@@ -241,7 +262,7 @@ CPL_INLINE void Combine(const float* __restrict output, const float* __restrict 
     for (int v = 0; v < 3; ++v) {
       const Vec8 now = Load8(x + at + 8 * v);
       // As Blend has it.
-      const Vec8 seen = now - keep[v] * (now - Load8(memory + at + 8 * v));
+      const Vec8 seen = blended.Of(v, now, now - Load8(memory + at + 8 * v));
       const Vec8 change = residue[v] + gain[v] * seen;
       const Vec8 picture = seen + change;
       const Vec8 kept = seen + share[v] * change;

@@ -133,7 +133,7 @@ std::vector<ConvShape> LiveConfig::Convs() const {
 
 std::vector<ConvShape> LiveConfig::MotionConvs() const {
   return {{"motion.conv1", kMotionInputs, kMotionChannels, 3, 1, true, true},
-          {"motion.conv2", kMotionChannels, kMotionOutputs, 3, 1, true, false, 0, 1}};
+          {"motion.conv2", kMotionChannels, kMotionOutputs, 3, 1, true, false, 0, kMotionOutputs}};
 }
 
 std::vector<ConvShape> LiveConfig::HeadConvs(const std::string& head) const {

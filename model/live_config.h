@@ -60,13 +60,16 @@ struct LiveConfig {
 
 inline constexpr float kLogitGain = 4;
 inline constexpr int kOutputChannels = 16;  // residual of the 12 cell values, 4 memory logits
-inline constexpr int kSideChannels = 16;    // the past, how much of it was kept, motion features
-inline constexpr int kFieldChannels = 3;    // the gain field has one gain a colour
-inline constexpr int kFieldLevel = 2;       // it is predicted at 1/8 of the frame's size
-inline constexpr int kMotionScale = 4;      // cells along a side of a block of the motion head
-inline constexpr int kMotionInputs = 7;     // see recurrence.h
-inline constexpr int kMotionChannels = 12;
-inline constexpr int kMotionOutputs = 3;
+inline constexpr int kSideChannels = 16;    // change since the past, and the maps of the blend
+inline constexpr int kMapChannels = kSideChannels - kCellChannels;
+inline constexpr int kFieldChannels = 3;  // the gain field has one gain a colour
+inline constexpr int kFieldLevel = 2;     // it is predicted at 1/8 of the frame's size
+inline constexpr int kMotionScale = 4;    // cells along a side of a block of the motion head
+inline constexpr int kMotionInputs = 10;  // see recurrence.h
+inline constexpr int kMotionChannels = 10;
+inline constexpr int kMotionOutputs = 2;
+inline constexpr float kSmallChange = 0.25f;  // 16 8-bit levels, in the cells' unit
+inline constexpr float kMostClip = 4;         // the cells' whole range
 inline constexpr float kMostFrames =
     16;  // what the memory is worth at most; longer is slower to forget
 inline constexpr int kRouterPatch = 32;  // side of a router patch, in cells

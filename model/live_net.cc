@@ -2,10 +2,12 @@
 #include "model/live_net.h"
 
 #include <ATen/CPUGeneratorImpl.h>
+#include <ATen/autocast_mode.h>
 
 #include <cmath>
 
 #include "cpl/error.h"
+#include "model/fused_ops.h"
 
 namespace cpl {
 
@@ -122,17 +124,14 @@ FoldedNet Fold(const LiveConfig& config, const Parameters& parameters, const at:
   return {fold(config.Convs()), fold(config.MotionConvs())};
 }
 
-at::Tensor RunConv(const FoldedConv& conv, const at::Tensor& x, const at::Tensor& cond) {
-  at::Tensor bias = conv.bias, shift;
-  if (conv.cond.defined()) {
-    shift = at::linear(cond, conv.cond);
-    // One frame has one shift, which is then part of the bias; a batch needs a pass of its own.
-    if (x.size(0) == 1) bias = bias + shift[0];
-  }
-  const at::Tensor y =
-      at::conv2d(x, conv.weight, bias.to(conv.weight.scalar_type()), conv.stride, conv.padding);
-  if (!shift.defined() || x.size(0) == 1) return y;
-  return y.add_(shift.to(y.scalar_type()).unsqueeze(-1).unsqueeze(-1));
+at::Tensor RunConv(const FoldedConv& conv, const at::Tensor& x, const at::Tensor& cond,
+                   const ConvTail& tail) {
+  const at::Tensor shift = conv.cond.defined() ? at::linear(cond, conv.cond) : at::Tensor();
+  const at::ScalarType type = at::autocast::is_autocast_enabled(at::kCPU)
+                                  ? at::autocast::get_autocast_dtype(at::kCPU)
+                                  : conv.weight.scalar_type();
+  return ConvBlock(x, conv.weight, conv.bias, shift, tail.skip,
+                   {conv.stride, conv.padding, tail.relu, tail.shuffle}, type);
 }
 
 namespace {
@@ -143,12 +142,14 @@ class Walker {
   Walker(const std::vector<FoldedConv>& convs, const at::Tensor& cond)
       : convs_(convs), cond_(cond) {}
 
-  at::Tensor Conv(const at::Tensor& x) { return RunConv(convs_[next_++], x, cond_); }
+  at::Tensor Conv(const at::Tensor& x, const ConvTail& tail = {}) {
+    return RunConv(convs_[next_++], x, cond_, tail);
+  }
 
   at::Tensor Pairs(at::Tensor x, int count) {
     for (int i = 0; i < count; ++i) {
-      const at::Tensor hidden = Conv(x).relu_();
-      x = Conv(hidden).add_(x);
+      const at::Tensor hidden = Conv(x, {.relu = true});
+      x = Conv(hidden, {.skip = x});
     }
     return x;
   }
@@ -168,19 +169,19 @@ LiveOutput RunLive(const LiveConfig& config, const std::vector<FoldedConv>& conv
   const int last = config.levels() - 1;
   std::vector<at::Tensor> skips(last + 1);
   at::Tensor y = walk.Conv(x);
-  y = walk.Conv(side).add_(y);
+  y = walk.Conv(side, {.skip = y});
   for (int l = 0; l <= last; ++l) {
     if (l > 0) y = walk.Conv(y);
     y = walk.Pairs(y, config.encoder[l]);
     skips[l] = y;
   }
   for (int l = last - 1; l >= 0; --l) {
-    y = at::pixel_shuffle(walk.Conv(y), 2).add_(skips[l]);
+    y = walk.Conv(y, {.shuffle = true, .skip = skips[l]});
     y = walk.Pairs(y, config.decoder[l]);
     if (l == kFieldLevel) result.field = walk.Conv(y);
   }
   if (!result.field.defined()) result.field = walk.Conv(skips[last]);
-  y = walk.Conv(y).relu_();
+  y = walk.Conv(y, {.relu = true});
   result.output = walk.Conv(y);
   return result;
 }

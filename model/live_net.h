@@ -53,8 +53,16 @@ struct FoldedConv {
   int padding = 0;
 };
 
-// Convolution with the shift that the conditioning vector gives it. cond: [B, conditioning].
-at::Tensor RunConv(const FoldedConv& conv, const at::Tensor& x, const at::Tensor& cond);
+struct ConvTail {
+  bool relu = false;
+  bool shuffle = false;  // pixel shuffle by 2
+  at::Tensor skip;       // added last, where defined; not together with relu
+};
+
+// Convolution with the shift that the conditioning vector gives it, and what comes behind it. cond:
+// [B, conditioning]. In the weights' type, or in bfloat16 under autocast. Differentiable.
+at::Tensor RunConv(const FoldedConv& conv, const at::Tensor& x, const at::Tensor& cond,
+                   const ConvTail& tail = {});
 
 // A network with a mix of prompts folded in.
 struct FoldedNet {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "model/recurrence.h"
 
+#include "model/fused_ops.h"
+
 namespace cpl {
 namespace {
 
@@ -15,44 +17,42 @@ at::Tensor BlockMeans(const at::Tensor& cells) {
   return blocks.view({blocks.size(0), 3, 4, blocks.size(2), blocks.size(3)}).mean(2);
 }
 
-Memory NoMemory(const at::Tensor& x) {
-  return {x, at::zeros({x.size(0), 1, x.size(2) / kMotionScale, x.size(3) / kMotionScale},
-                       x.options())};
-}
-
 Blend BlendFrame(const FoldedNet& net, const at::Tensor& x, const Memory& memory,
                  const at::Tensor& cond) {
-  const at::Tensor d = x - memory.picture;
-  const at::Tensor features =
-      at::cat({BlockMeans(d), BlockMeans(d.abs()), (memory.count + 1).reciprocal()}, 1);
-  at::Tensor head = RunConv(net.motion[0], features, cond).relu_();
-  head = RunConv(net.motion[1], head, cond).to(at::kFloat);
-  const at::Tensor still = head.slice(1, 0, 1);
-  const at::Tensor keep = still.sigmoid() * memory.count / (memory.count + 1);
-  // keep is 0 where the count is.
-  const at::Tensor count = ((1 - keep).square() + keep.square() / memory.count.clamp_min(1))
-                               .reciprocal()
-                               .clamp_max(kMostFrames);
-  const at::Tensor maps = Enlarge(at::cat({keep, count.reciprocal(), head.slice(1, 1)}, 1), x);
   Blend blend;
-  blend.x = x - maps.slice(1, 0, 1) * d;
-  blend.side = at::cat({memory.picture, maps}, 1);
-  blend.count = count;
-  blend.still = still;
+  if (!memory.count.defined()) {
+    blend.x = x;
+    blend.side = at::zeros({x.size(0), kSideChannels, x.size(2), x.size(3)},
+                           x.options().memory_format(at::MemoryFormat::ChannelsLast));
+    blend.side.select(1, kCellChannels + 1).fill_(1);
+    blend.count =
+        at::ones({x.size(0), 1, x.size(2) / kMotionScale, x.size(3) / kMotionScale}, x.options());
+    return blend;
+  }
+  const at::Tensor features = MotionFeatures(x, memory.picture, memory.count);
+  at::Tensor head = RunConv(net.motion[0], features, cond, {.relu = true});
+  head = RunConv(net.motion[1], head, cond).to(at::kFloat);
+  blend.still = head.slice(1, 0, 1);
+  const at::Tensor still = blend.still.sigmoid();
+  const at::Tensor keep = still * memory.count / (memory.count + 1);
+  blend.count = ((1 - keep).square() + keep.square() / memory.count.clamp_min(1))
+                    .reciprocal()
+                    .clamp_max(kMostFrames);
+  const at::Tensor clip = head.slice(1, 1).sigmoid() * kMostClip;
+  const at::Tensor maps =
+      Enlarge(at::cat({keep, blend.count.reciprocal(), clip, (1 - keep) * still}, 1), x);
+  std::tie(blend.x, blend.side) = BlendWithMemory(x, memory.picture, maps);
   return blend;
 }
 
 Restored Finish(const LiveOutput& out, const Blend& blend) {
-  const at::Tensor gain = Enlarge(out.field, blend.x).repeat_interleave(4, 1);
-  const at::Tensor change = out.output.slice(1, 0, kCellChannels) + gain * blend.x;
-  const at::Tensor share = out.output.slice(1, kCellChannels).sigmoid().repeat({1, 3, 1, 1});
-  return {blend.x + change, {blend.x + share * change, blend.count}};
+  const auto [picture, kept] = ComposePicture(out.output, Enlarge(out.field, blend.x), blend.x);
+  return {picture, {kept, blend.count}};
 }
 
 Restored RestoreBlend(const LiveConfig& config, const FoldedNet& net, const Blend& blend,
                       const at::Tensor& cond) {
   LiveOutput out = RunLive(config, net.convs, blend.x, blend.side, cond);
-  out.output = out.output.to(at::kFloat);
   out.field = out.field.to(at::kFloat);
   return Finish(out, blend);
 }

@@ -11,11 +11,17 @@
 //
 //   d    = x - m
 //   s    = sigmoid of the motion head's first output: 1 where nothing moves
-//   keep = s * n / (n + 1)                        per block of 4x4 cells, bilinear between them
-//   z    = x - keep * d                           the blend: for s = 1 the mean of n + 1 frames
+//   c    = d, cut off at +-t; t: kMostClip times the sigmoid of the head's second output
+//   keep = s * n / (n + 1)
+//   z    = x - keep * d - (1 - keep) * s * (d - c)
 //   n'   = 1 / ((1 - keep)^2 + keep^2 / n)        frames of equal noise that z is worth, <= 16
 //   y    = z + residual + gain * z                the restored picture
 //   m'   = z + a * (y - z)                        a: sigmoid of the network's memory logits
+//
+// s and t are found per block of 4x4 cells; keep, 1 / n', t and (1 - keep) * s are the four maps,
+// bilinear between the blocks. For s = 1 the blend is m + (1 - keep) * c: the mean of n + 1 frames,
+// or, with t below the brightness of a streak or a flake, Huber's robust mean, which rain and snow
+// hardly touch (P. J. Huber, 1964).
 //
 // The rule for n' is that of the variance of a weighted mean (a Kalman filter's, for a constant).
 // With a the network decides what belongs in the memory: raw noise averages out better, a snowflake
@@ -30,24 +36,26 @@ namespace cpl {
 
 struct Memory {
   at::Tensor picture;  // [B, 12, h, w]
-  at::Tensor count;    // [B, 1, h / 4, w / 4], 0 without a past
+  at::Tensor count;    // [B, 1, h / 4, w / 4]
 };
 
-// Before the first frame.
-Memory NoMemory(const at::Tensor& x);
+// Before the first frame: undefined tensors. The blend is the frame then, and all maps are 0 but
+// 1 / n', which is 1.
+inline Memory NoMemory() { return {}; }
 
 struct Blend {
   at::Tensor x;      // [B, 12, h, w], z above
-  at::Tensor side;   // [B, 16, h, w]: m, keep, 1 / n', two free features of the motion head
+  at::Tensor side;   // [B, 16, h, w]: d and the four maps
   at::Tensor count;  // n'
-  at::Tensor still;  // [B, 1, h / 4, w / 4], logits of s
+  at::Tensor still;  // [B, 1, h / 4, w / 4], logits of s; undefined without a past
 };
 
 // Means over each colour and each block of 4x4 cells: [B, 3, h / 4, w / 4].
 at::Tensor BlockMeans(const at::Tensor& cells);
 
-// The motion head sees, per block of 4x4 cells: the means of d over each colour, of |d| over each
-// colour, and 1 / (n + 1). x and cond as for RunLive. Differentiable.
+// The motion head sees, per block of 4x4 cells, the means over each colour of d, of |d| and of
+// min(|d|, kSmallChange), and 1 / (n + 1): what moves changes most pixels of a block, rain and snow
+// change few by much. x and cond as for RunLive. Differentiable.
 Blend BlendFrame(const FoldedNet& net, const at::Tensor& x, const Memory& memory,
                  const at::Tensor& cond);
 

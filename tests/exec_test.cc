@@ -367,7 +367,7 @@ void CheckStream(const Kernels& kernels, double psnr) {
       }
     }
     const at::Tensor x = cells.permute({2, 0, 1}).unsqueeze(0);
-    if (i == 0) memory = NoMemory(x);
+    if (i == 0) memory = NoMemory();
     const Restored expected = RestoreFrame(config, net, x, memory, cond);
     memory = expected.memory;
     const at::Tensor residual = (expected.picture - x)[0].permute({1, 2, 0}).contiguous();

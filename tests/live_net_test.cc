@@ -54,7 +54,7 @@ TEST(LiveConfig, CountsMultiplyAdds) {
   const double at_half = 12 * 16 * 9 + 16 * 16 + 16 * 16 * 9 + 16 * 16 * 9;
   const double at_quarter = 16 * 32 * 4 + 32 * 64;
   const double at_eighth = 32 * 64 * 4 + 64 * 128 + 64 * 3;
-  const double at_block = 7 * 12 * 9 + 12 * 3 * 9;  // the motion head
+  const double at_block = 10 * 10 * 9 + 10 * 2 * 9;  // the motion head
   const double heads = 2 * (256 * 12 * 16 * 4 + 64 * 16 * 24 * 9 + 16 * 24 * 32 * 9);
   const double expected = cells * (at_half + at_quarter / 4 + (at_eighth + at_block) / 16) + heads;
   EXPECT_NEAR(config.MacsPerPixel(256, 256), expected / 65536, 1e-6);
@@ -115,7 +115,7 @@ TEST(LiveNet, PromptsMatterAndEndToEndHasNone) {
   const at::Tensor x = Random({1, 12, 16, 24}, 1), cond = at::zeros({1, 4});
   const Parameters parameters = WithPrompts(config);
   const auto run = [&](int prompt) {
-    return RestoreFrame(config, Fold(config, parameters, OneHot(prompt)), x, NoMemory(x), cond)
+    return RestoreFrame(config, Fold(config, parameters, OneHot(prompt)), x, NoMemory(), cond)
         .picture;
   };
   EXPECT_GT(MaxDifference(run(1), run(2)), 1e-3);
@@ -133,7 +133,7 @@ TEST(LiveNet, AFrameInABatchIsTheFrameAlone) {
   const at::Tensor x = Random({3, 12, 16, 24}, 1), cond = Random({3, 16}, 2);
   const auto one = [](const at::Tensor& t) { return t.slice(0, 1, 2); };
   const auto twice = [&](const at::Tensor& frames, const at::Tensor& conditions) {
-    const Restored first = RestoreFrame(config, net, frames, NoMemory(frames), conditions);
+    const Restored first = RestoreFrame(config, net, frames, NoMemory(), conditions);
     return RestoreFrame(config, net, frames * 0.9, first.memory, conditions);
   };
   const Restored all = twice(x, cond), alone = twice(one(x), one(cond));
@@ -154,11 +154,12 @@ TEST(Recurrence, RowsBeforeTheNetworkAreTheBlend) {
   const FoldedNet net = Fold(config, WithPrompts(config), OneHot(2));
   const at::Tensor x = Random({1, 12, h, w}, 3), cond = Random({1, 16}, 6);
   for (const bool first : {true, false}) {
-    const Memory memory = first ? NoMemory(x) : RandomMemory(h, w);
+    const Memory memory = first ? NoMemory() : RandomMemory(h, w);
     const Blend expected = BlendFrame(net, x, memory, cond);
 
-    const at::Tensor cells = Rows(x), past = Rows(memory.picture);
-    at::Tensor count = memory.count.clone(), motion = at::empty({1, h / 4, w / 4, kMotionInputs});
+    const at::Tensor cells = Rows(x), past = first ? cells : Rows(memory.picture);
+    at::Tensor count = first ? at::zeros({1, 1, h / 4, w / 4}) : memory.count.clone();
+    at::Tensor motion = at::empty({1, h / 4, w / 4, kMotionInputs});
     for (int by = 0; by < h / 4; ++by) {
       MotionRow(cells.data_ptr<float>() + by * 4 * w * 12, past.data_ptr<float>() + by * 4 * w * 12,
                 count.data_ptr<float>() + by * w / 4, w / 4,
@@ -191,6 +192,7 @@ TEST(Recurrence, RowsBehindTheNetworkFinishTheFrame) {
   const at::Tensor net = Rows(out.output), cells = Rows(x), field = Rows(out.field);
   // All of the past is kept: the blend is the memory.
   const at::Tensor maps = at::ones({h / 4, w / 4, kMapChannels});
+  maps.select(2, 3).zero_();
   at::Tensor memory = Rows(z).clone(), residual = at::empty_like(cells);
   for (int y = 0; y < h; ++y) {
     CombineRow(net.data_ptr<float>() + y * w * kOutputChannels,
@@ -205,14 +207,13 @@ TEST(Recurrence, RowsBehindTheNetworkFinishTheFrame) {
 // What the memory is for: where nothing moves it is the mean of all frames, and its count says so.
 TEST(Recurrence, AStillSceneIsAveraged) {
   const int h = 8, w = 8;
-  Memory memory = NoMemory(Random({1, 12, h, w}, 1));
-  memory.count.fill_(1);
+  Memory memory{Random({1, 12, h, w}, 1) * 0.3, at::ones({1, 1, h / 4, w / 4})};
   at::Tensor sum = memory.picture.clone();
   FoldedNet net = Fold(LiveConfig(), WithPrompts(LiveConfig()), OneHot(0));
   net.motion[1].weight = at::zeros_like(net.motion[1].weight);
-  net.motion[1].bias = at::full({kMotionOutputs}, 40.0);  // all of it is still
+  net.motion[1].bias = at::full({kMotionOutputs}, 40.0);  // all of it is still, nothing is cut off
   for (int t = 2; t <= 20; ++t) {
-    const at::Tensor x = Random({1, 12, h, w}, t);
+    const at::Tensor x = Random({1, 12, h, w}, t) * 0.3;
     const Blend blend = BlendFrame(net, x, memory, at::zeros({1, 16}));
     sum += x;
     EXPECT_NEAR(blend.count.max().item<float>(), std::min<float>(t, kMostFrames), 1e-3);
@@ -221,6 +222,22 @@ TEST(Recurrence, AStillSceneIsAveraged) {
     }
     memory = {blend.x, blend.count};
   }
+}
+
+// With a narrow clip one frame's streak moves the memory no further than the clip lets it.
+TEST(Recurrence, AStreakIsCutOff) {
+  const int h = 8, w = 8;
+  const at::Tensor scene = Random({1, 12, h, w}, 1) * 0.1;
+  FoldedNet net = Fold(LiveConfig(), WithPrompts(LiveConfig()), OneHot(0));
+  net.motion[1].weight = at::zeros_like(net.motion[1].weight);
+  net.motion[1].bias = at::tensor({40.0f, std::log(0.2f / (kMostClip - 0.2f))});
+  const Memory memory{scene, at::full({1, 1, h / 4, w / 4}, 3.0)};
+  at::Tensor x = scene + 0.1;
+  x.select(3, 2).add_(3);
+  const Blend blend = BlendFrame(net, x, memory, at::zeros({1, 16}));
+  at::Tensor expected = scene + 0.1 / 4;
+  expected.select(3, 2).copy_(scene.select(3, 2) + 0.2 / 4);
+  EXPECT_LT(MaxDifference(blend.x, expected), 1e-5);
 }
 
 TEST(Recurrence, RowsSurviveNan) {
@@ -258,7 +275,7 @@ TEST(LiveNet, GradientIsRight) {
   const auto loss = [&] {
     const Route route = RunRouter(parameters, patches, 1);
     const FoldedNet net = Fold(config, parameters, OneHot(3));
-    Restored restored = RestoreFrame(config, net, x, NoMemory(x), route.cond);
+    Restored restored = RestoreFrame(config, net, x, NoMemory(), route.cond);
     restored = RestoreFrame(config, net, x.flip(0), restored.memory, route.cond);
     return restored.picture.square().mean() + route.logits.square().mean();
   };

@@ -133,19 +133,22 @@ TEST(CombineTest, MotionIsTheMeanOverBlocks) {
     MotionRow(s.x.data(), s.memory.data(), s.count.data(), blocks, features.data());
     for (int b = 0; b < blocks; ++b) {
       for (int c = 0; c < 3; ++c) {
-        double mean = 0, size = 0;
+        double mean = 0, size = 0, small = 0;
         for (int i = 0; i < 16; ++i) {
           for (int k = 0; k < 4; ++k) {
             const std::size_t at = ((i / 4 * s.cells) + b * 4 + i % 4) * 12 + c * 4 + k;
             const double d = static_cast<double>(s.x[at]) - s.memory[at];
             mean += d / 64;
             size += std::abs(d) / 64;
+            small += std::min(std::abs(d), static_cast<double>(kSmallChange)) / 64;
           }
         }
-        EXPECT_NEAR(features[b * 7 + c], mean, 1e-6) << blocks;
-        EXPECT_NEAR(features[b * 7 + 3 + c], size, 1e-6) << blocks;
+        const float* const found = features.data() + b * kMotionInputs;
+        EXPECT_NEAR(found[c], mean, 1e-6) << blocks;
+        EXPECT_NEAR(found[3 + c], size, 1e-6) << blocks;
+        EXPECT_NEAR(found[6 + c], small, 1e-6) << blocks;
       }
-      EXPECT_NEAR(features[b * 7 + 6], 1.0 / (s.count[b] + 1), 1e-7);
+      EXPECT_NEAR(features[b * kMotionInputs + 9], 1.0 / (s.count[b] + 1), 1e-7);
     }
     EXPECT_EQ(features.back(), 77.0f);
   }
@@ -155,19 +158,21 @@ TEST(CombineTest, KeepFollowsTheRuleOfVariances) {
   for (const int blocks : kBlocks) {
     Scene s(blocks);
     s.head[kMotionOutputs] = kNan;
-    s.head[2] = kInfinity;
+    s.head[kMotionOutputs + 3] = kNan;
     Floats count = s.count, maps(static_cast<std::size_t>(2 * blocks) * 4 + 1, 77.0f);
     KeepBlocks(s.head.data(), 2 * blocks, count.data(), maps.data());
     for (int b = 0; b < 2 * blocks; ++b) {
       const double n = s.count[b];
-      const double keep = b == 1 ? 0 : Sigmoid(s.head[b * 3]) * n / (n + 1);
+      const double still = b <= 1 ? 0 : Sigmoid(s.head[b * 2]);  // no past, or not a number
+      const double keep = still * n / (n + 1);
       const double fresh = (1 - keep) * (1 - keep) + keep * keep / std::max(n, 1.0);
       const double next = std::min(1 / fresh, static_cast<double>(kMostFrames));
+      const double clip = n == 0 || b == 2 ? 0 : kMostClip * Sigmoid(s.head[b * 2 + 1]);
       EXPECT_NEAR(maps[b * 4], keep, 1e-6) << b;
       EXPECT_NEAR(maps[b * 4 + 1], 1 / next, 1e-6) << b;
       EXPECT_NEAR(count[b], next, 1e-5 * next) << b;
-      EXPECT_EQ(maps[b * 4 + 2], s.head[b * 3 + 1]);
-      EXPECT_EQ(maps[b * 4 + 3], b == 0 ? 0 : s.head[b * 3 + 2]);
+      EXPECT_NEAR(maps[b * 4 + 2], clip, 2e-6) << b;
+      EXPECT_NEAR(maps[b * 4 + 3], (1 - keep) * still, 1e-6) << b;
     }
     EXPECT_EQ(maps.back(), 77.0f);
   }
@@ -177,6 +182,7 @@ TEST(CombineTest, BlendIsWeightedByTheMap) {
   for (const int blocks : kBlocks) {
     const Scene s(blocks);
     Floats maps = Random(static_cast<std::size_t>(2 * blocks) * 4, 0.5f, 7);
+    for (float& value : maps) value = std::abs(value);
     for (const int y : {0, 1, 2, 5, 6, 7}) {
       Floats blend(s.Values(12, 1) + 1, 77.0f), side(s.Values(16, 1) + 1, 77.0f);
       BlendRow(s.x.data(), s.memory.data(), maps.data(), 2, y, s.cells, blend.data(), side.data());
@@ -186,10 +192,13 @@ TEST(CombineTest, BlendIsWeightedByTheMap) {
               << blocks << " blocks, cell " << i << ", row " << y;
         }
         const double keep = Between(maps, 4, 0, blocks, i, y);
+        const double clip = Between(maps, 4, 2, blocks, i, y);
+        const double outlier = Between(maps, 4, 3, blocks, i, y);
         for (int j = 0; j < 12; ++j) {
           const double now = s.x[i * 12 + j], past = s.memory[i * 12 + j];
-          ASSERT_EQ(side[i * 16 + j], s.memory[i * 12 + j]);
-          ASSERT_NEAR(blend[i * 12 + j], now - keep * (now - past), 1e-6);
+          const double d = now - past, inside = std::clamp(d, -clip, clip);
+          ASSERT_EQ(side[i * 16 + j], s.x[i * 12 + j] - s.memory[i * 12 + j]);
+          ASSERT_NEAR(blend[i * 12 + j], now - keep * d - outlier * (d - inside), 1e-6);
         }
       }
       EXPECT_EQ(blend.back(), 77.0f);
@@ -201,7 +210,8 @@ TEST(CombineTest, BlendIsWeightedByTheMap) {
 TEST(CombineTest, CombiningFinishesTheFrame) {
   for (const int blocks : kBlocks) {
     Scene s(blocks);
-    const Floats maps = Random(static_cast<std::size_t>(2 * blocks) * 4, 0.5f, 7);
+    Floats maps = Random(static_cast<std::size_t>(2 * blocks) * 4, 0.5f, 7);
+    for (float& value : maps) value = std::abs(value);
     // One value and one share of the first cell are spoilt.
     s.output[5] = kInfinity;
     s.output[12] = kNan;
@@ -221,8 +231,10 @@ TEST(CombineTest, CombiningFinishesTheFrame) {
             continue;
           }
           const double gain = Between(s.gains, 3, j / 4, blocks, i, y);
-          const double keep = Between(maps, 4, 0, blocks, i, y), now = s.x[at];
-          const double blend = now - keep * (now - s.memory[at]);
+          const double now = s.x[at], d = now - s.memory[at];
+          const double clip = Between(maps, 4, 2, blocks, i, y);
+          const double blend = now - Between(maps, 4, 0, blocks, i, y) * d -
+                               Between(maps, 4, 3, blocks, i, y) * (d - std::clamp(d, -clip, clip));
           const double change = s.output[i * 16 + j] + gain * blend;
           const double share = Sigmoid(s.output[i * 16 + 12 + j % 4]);
           ASSERT_NEAR(memory[at], blend + share * change, 3e-6) << i << " " << j;

@@ -108,7 +108,7 @@ TEST_F(TrainerTest, OverfitsOneBatch) {
   for (int step = 0; step < 250; ++step) {
     const Route route = RunRouter(parameters, x, 1);
     const Restored restored =
-        RestoreFrame(recipe.model, Fold(recipe.model, parameters, mix), x, NoMemory(x), route.cond);
+        RestoreFrame(recipe.model, Fold(recipe.model, parameters, mix), x, NoMemory(), route.cond);
     const at::Tensor error = (restored.picture - target).square().mean();
     error.backward();
     optimizer.Step(4e-3);

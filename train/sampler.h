@@ -16,7 +16,7 @@
 namespace cpl::train {
 
 // Small enough for caches and for sharing a step among threads.
-inline constexpr int kGroupSamples = 4;
+inline constexpr int kGroupSamples = 8;
 
 // Samples of one step that share a prompt. input[t] and target[t] hold frame t of all samples:
 // [samples][cells][cells][12] normalised values, cells = patch / 2 (see model/pixels.h), of 8-bit

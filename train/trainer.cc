@@ -239,7 +239,7 @@ Trainer::Impl::GroupResult Trainer::Impl::TrainGroup(const Stage& stage, const P
     return result;
   }
   const FoldedNet folded = Fold(recipe.model, leaves, mix);
-  Memory memory = NoMemory(x);
+  Memory memory = NoMemory();
   at::Tensor picture, clean_memory;
   for (int t = 0; t < stage.frames; ++t) {
     x = ToTensor(group.input[t], group.samples, cells);
