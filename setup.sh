@@ -18,7 +18,7 @@ set -euo pipefail
 TORCH_VERSION=2.15.0
 
 APT_PACKAGES=(
-  g++ meson ninja-build pkg-config python3 python3-venv ca-certificates
+  g++ meson ninja-build pkg-config gettext python3 python3-venv ca-certificates
   libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev gstreamer1.0-tools
   gstreamer1.0-plugins-base gstreamer1.0-plugins-base-apps gstreamer1.0-plugins-good gstreamer1.0-plugins-bad
   gstreamer1.0-plugins-ugly gstreamer1.0-libav

@@ -7,6 +7,7 @@
 
 #include "cpl/error.h"
 #include "gst/debug.h"
+#include "gst/i18n.h"
 #include "gst/runtime_loader.h"
 
 namespace cpl {
@@ -83,14 +84,14 @@ void PostCurrentException(GstElement* element, Stage stage, GstMessageType type)
   } catch (const Error& error) {
     Post(element, type, CodeFor(error.code(), stage), error.what(), Doing(stage));
   } catch (const std::bad_alloc&) {
-    Post(element, type, CodeFor(ErrorCode::kOutOfMemory, stage), "There is not enough memory.",
+    Post(element, type, CodeFor(ErrorCode::kOutOfMemory, stage), _("There is not enough memory."),
          Doing(stage));
   } catch (const std::exception& error) {
     Post(element, type, CodeFor(ErrorCode::kInternal, stage),
-         "The restoration runtime failed unexpectedly.", error.what());
+         _("The restoration runtime failed unexpectedly."), error.what());
   } catch (...) {
     Post(element, type, CodeFor(ErrorCode::kInternal, stage),
-         "The restoration runtime failed unexpectedly.", Doing(stage));
+         _("The restoration runtime failed unexpectedly."), Doing(stage));
   }
 }
 

@@ -8,6 +8,7 @@
 #include <optional>
 
 #include "cpl/error.h"
+#include "gst/i18n.h"
 
 namespace cpl {
 namespace {
@@ -120,22 +121,22 @@ std::string WhyMetaIsWrong(const GstVideoMeta& meta, const GstVideoInfo& info) {
 FrameLayout LayoutFromCaps(const GstCaps* caps) {
   FrameLayout layout{};
   const auto refuse = [&](const std::string& what) {
-    return Error(ErrorCode::kUnsupported,
-                 what + " is not supported: put videoconvert in front, which can make one of " +
-                     CPL_VIDEO_FORMATS + ".");
+    return Error(
+        ErrorCode::kUnsupported,
+        Text(_("%s is not supported: put videoconvert in front, which can make one of %s."),
+             what.c_str(), CPL_VIDEO_FORMATS));
   };
-  if (!gst_video_info_from_caps(&layout.info, caps)) throw refuse("This kind of video");
+  if (!gst_video_info_from_caps(&layout.info, caps)) throw refuse(_("This kind of video"));
 
   const GstVideoFormat name = GST_VIDEO_INFO_FORMAT(&layout.info);
   const auto format = FormatFrom(name);
-  if (!format) throw refuse(std::string("The format ") + gst_video_format_to_string(name));
+  if (!format) throw refuse(Text(_("The format %s"), gst_video_format_to_string(name)));
   layout.format = *format;
 
   GstVideoInfo usual;
   gst_video_info_init(&usual);
   if (!gst_video_info_set_format(&usual, name, layout.info.width, layout.info.height)) {
-    throw refuse("The size " + std::to_string(layout.info.width) + "x" +
-                 std::to_string(layout.info.height));
+    throw refuse(Text(_("The size %dx%d"), layout.info.width, layout.info.height));
   }
   const GstVideoColorimetry& said = layout.info.colorimetry;
   layout.matrix = MatrixFrom(said.matrix)

@@ -38,6 +38,7 @@
 #include "gst/degrade_frame.h"
 #include "gst/element_error.h"
 #include "gst/frame_binding.h"
+#include "gst/i18n.h"
 
 using cpl::Guarded;
 using cpl::Stage;
@@ -225,7 +226,7 @@ GstFlowReturn TransformIp(GstBaseTransform* trans, GstBuffer* buffer) {
     if (!priv->warned_damaged) {
       priv->warned_damaged = true;
       GST_ELEMENT_WARNING(trans, STREAM, WRONG_TYPE,
-                          ("A buffer that does not hold a frame of its caps passes unchanged."),
+                          (_("A buffer that does not hold a frame of its caps passes unchanged.")),
                           ("%s; further ones are in the debug log only", damage.c_str()));
     }
     return GST_FLOW_OK;

@@ -59,6 +59,7 @@
 #include "gst/allocation.h"
 #include "gst/debug.h"
 #include "gst/element_error.h"
+#include "gst/i18n.h"
 #include "gst/properties.h"
 #include "gst/refused_caps.h"
 #include "gst/restore_private.h"
@@ -107,7 +108,7 @@ void ApplySetting(GObject* object, guint id, const GValue* value) {
     const std::lock_guard lock(priv->lock);
     cpl::Settings settings = priv->settings;
     if (!cpl::WriteSetting(&settings, id, value)) {
-      throw cpl::Error(cpl::ErrorCode::kInvalidArgument, "This property cannot be set.");
+      throw cpl::Error(cpl::ErrorCode::kInvalidArgument, _("This property cannot be set."));
     }
     const bool runs = !priv->model.prompts.empty();
     if (runs && settings.degradation != priv->settings.degradation) {
@@ -151,7 +152,7 @@ void CheckDevice(GstCplRestorePrivate* priv) {
   const std::lock_guard lock(priv->lock);
   if (priv->settings.device != cpl::Device::kCuda) return;
   throw cpl::Error(cpl::ErrorCode::kUnsupported,
-                   "This build of cplrestore cannot use a GPU: set device to cpu or auto.");
+                   _("This build of cplrestore cannot use a GPU: set device to cpu or auto."));
 }
 
 GstStateChangeReturn ChangeState(GstElement* element, GstStateChange change) {
@@ -211,8 +212,8 @@ gboolean SetCaps(GstBaseTransform* trans, GstCaps* in_caps, GstCaps* out_caps) {
     const auto mode = GST_VIDEO_INFO_INTERLACE_MODE(&layout.info);
     if (mode != GST_VIDEO_INTERLACE_MODE_PROGRESSIVE && mode != GST_VIDEO_INTERLACE_MODE_MIXED) {
       GST_ELEMENT_WARNING(trans, STREAM, FORMAT,
-                          ("Interlaced video passes unchanged: put the deinterlace element in "
-                           "front of cplrestore."),
+                          (_("Interlaced video passes unchanged: put the deinterlace element in "
+                             "front of cplrestore.")),
                           ("caps %" GST_PTR_FORMAT, in_caps));
     }
     return TRUE;

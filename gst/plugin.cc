@@ -6,12 +6,14 @@
 #include "gst/debug.h"
 #include "gst/gstcpldegrade.h"
 #include "gst/gstcplrestore.h"
+#include "gst/i18n.h"
 
 GST_DEBUG_CATEGORY(cpl_restore_debug);
 GST_DEBUG_CATEGORY(cpl_runtime_debug);
 GST_DEBUG_CATEGORY(cpl_degrade_debug);
 
 static gboolean plugin_init(GstPlugin* plugin) {
+  cpl::BindTranslations();
   GST_DEBUG_CATEGORY_INIT(cpl_restore_debug, "cplrestore", 0, "video restoration");
   GST_DEBUG_CATEGORY_INIT(cpl_runtime_debug, "cplrestore-runtime", 0,
                           "what cplrestore's runtime and LibTorch say");

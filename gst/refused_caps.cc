@@ -4,6 +4,7 @@
 
 #include "gst/debug.h"
 #include "gst/frame_binding.h"
+#include "gst/i18n.h"
 
 namespace cpl {
 namespace {
@@ -25,12 +26,13 @@ GstPadProbeReturn OnEvent(GstPad* pad, GstPadProbeInfo* probe, gpointer data) {
   const guint32 number = gst_event_get_seqnum(event);
   if (number == listener->complained) return GST_PAD_PROBE_OK;
   listener->complained = number;
-  GST_ELEMENT_ERROR(listener->element, CORE, NEGOTIATION,
-                    ("This video cannot be restored: put videoconvert in front of cplrestore, and "
-                     "videoscale where a side is shorter than 16 or longer than 16384 pixels."),
-                    ("caps %" GST_PTR_FORMAT " are not in " CPL_VIDEO_FORMATS
-                     " of 16x16 to 16384x16384 in system memory",
-                     caps));
+  GST_ELEMENT_ERROR(
+      listener->element, CORE, NEGOTIATION,
+      (_("This video cannot be restored: put videoconvert in front of cplrestore, and "
+         "videoscale where a side is shorter than 16 or longer than 16384 pixels.")),
+      ("caps %" GST_PTR_FORMAT " are not in " CPL_VIDEO_FORMATS
+       " of 16x16 to 16384x16384 in system memory",
+       caps));
   return GST_PAD_PROBE_OK;
 }
 

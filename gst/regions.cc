@@ -9,6 +9,7 @@
 #include <cstdint>
 
 #include "cpl/error.h"
+#include "gst/i18n.h"
 
 namespace cpl {
 namespace {
@@ -45,10 +46,11 @@ Rect ClipTo(const Rect& rect, int width, int height) {
 
 Regions::Rectangle Regions::Parse(const std::string& text) {
   const auto refuse = [&] {
-    return Error(ErrorCode::kInvalidArgument,
-                 "'" + text +
-                     "' is no rectangle: write x,y,width,height in pixels or percent, such as "
-                     "\"0,0,400,40; 0,90%,100%,10%\".");
+    return Error(
+        ErrorCode::kInvalidArgument,
+        Text(_("'%s' is no rectangle: write x,y,width,height in pixels or percent, such as "
+               "\"0,0,400,40; 0,90%%,100%%,10%%\"."),
+             text.c_str()));
   };
   const std::vector<std::string> numbers = Split(text, ',');
   if (numbers.size() != 4) throw refuse();

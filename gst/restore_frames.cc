@@ -8,6 +8,7 @@
 
 #include "gst/debug.h"
 #include "gst/element_error.h"
+#include "gst/i18n.h"
 #include "gst/restore_private.h"
 
 namespace cpl {
@@ -65,7 +66,7 @@ void WarnOfDamage(GstBaseTransform* trans, const std::string& damage) {
   if (priv->warned_damaged) return;
   priv->warned_damaged = true;
   GST_ELEMENT_WARNING(trans, STREAM, WRONG_TYPE,
-                      ("A buffer that does not hold a frame of its caps passes unchanged."),
+                      (_("A buffer that does not hold a frame of its caps passes unchanged.")),
                       ("%s; further ones are in the debug log only", damage.c_str()));
 }
 
@@ -83,8 +84,8 @@ void KeepToTheLimit(GstBaseTransform* trans, const FrameResult& result) {
   priv->warned_slow = true;
   GST_ELEMENT_WARNING(
       trans, RESOURCE, BUSY,
-      ("Frames take longer than max-latency allows and pass untouched for now: use a smaller "
-       "picture, a faster machine or a larger max-latency."),
+      (_("Frames take longer than max-latency allows and pass untouched for now: use a smaller "
+         "picture, a faster machine or a larger max-latency.")),
       ("a frame took %" GST_TIME_FORMAT "; further changes are in the element messages",
        GST_TIME_ARGS(spent)));
 }

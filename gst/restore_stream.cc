@@ -5,6 +5,7 @@
 #include <gst/video/gstvideometa.h>
 
 #include "cpl/error.h"
+#include "gst/i18n.h"
 #include "gst/settings.h"
 
 namespace cpl {
@@ -65,9 +66,9 @@ int PromptByName(const ModelInfo& model, const std::string& name) {
     if (model.prompts[i] == name) return static_cast<int>(i);
     known += ", " + model.prompts[i];
   }
-  throw Error(ErrorCode::kInvalidArgument, "The model " + model.path + " knows no degradation '" +
-                                               name + "': set degradation to one of " + known +
-                                               ".");
+  throw Error(ErrorCode::kInvalidArgument,
+              Text(_("The model %s knows no degradation '%s': set degradation to one of %s."),
+                   model.path.c_str(), name.c_str(), known.c_str()));
 }
 
 bool RestoreStream::SetLayout(const FrameLayout& layout) {
@@ -178,9 +179,9 @@ void RestoreStream::Reset() {
 void RestoreStream::MapOut(MappedFrame* frame, GstBuffer* out) const {
   const std::string wrong = frame->Map(out, layout_, GST_MAP_WRITE);
   if (!wrong.empty()) {
-    throw Error(
-        ErrorCode::kInternal,
-        "A buffer of the pool that the next element offered cannot be written: " + wrong + ".");
+    throw Error(ErrorCode::kInternal,
+                Text(_("A buffer of the pool that the next element offered cannot be written: %s."),
+                     wrong.c_str()));
   }
 }
 

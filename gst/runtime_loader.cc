@@ -10,21 +10,15 @@
 #include <system_error>
 #include <vector>
 
+#include "gst/i18n.h"
+#include "gst/plugin_folder.h"
+
 namespace cpl {
 namespace {
 
 namespace fs = std::filesystem;
 
 constexpr char kFileName[] = "libcpl.so";
-
-// The folder that this library lies in, links resolved.
-fs::path PluginFolder() {
-  Dl_info info{};
-  if (dladdr(reinterpret_cast<const void*>(&OpenRuntime), &info) == 0 || !info.dli_fname) return {};
-  std::error_code error;
-  const fs::path file = fs::canonical(info.dli_fname, error);
-  return error ? fs::path() : file.parent_path();
-}
 
 std::vector<fs::path> PlacesNextToPlugin() {
   const fs::path folder = PluginFolder();
@@ -48,34 +42,40 @@ RuntimeError CannotOpen(const std::string& file, const std::string& reason) {
                            missed != file && missed.find(".so") != std::string::npos;
   if (!needs_other) {
     return {ErrorCode::kUnsupported,
-            "The restoration runtime " + file +
-                " cannot be loaded: build and install cplrestore anew for this system.",
+            Text(_("The restoration runtime %s cannot be loaded: build and install cplrestore anew "
+                   "for this system."),
+                 file.c_str()),
             reason};
   }
   const bool torch = StartsWith(missed, "libtorch") || StartsWith(missed, "libc10");
-  return {ErrorCode::kUnsupported,
-          "The restoration runtime " + file + " needs " + missed + ", which is not installed: " +
-              (torch ? "get LibTorch with cplrestore's setup.sh, or put the folder of the LibTorch "
-                       "that it was built with into LD_LIBRARY_PATH."
-                     : "install the package that has it, or put its folder into LD_LIBRARY_PATH."),
-          reason};
+  return {
+      ErrorCode::kUnsupported,
+      Text(torch ? _("The restoration runtime %s needs %s, which is not installed: get LibTorch "
+                     "with cplrestore's setup.sh, or put the folder of the LibTorch that it was "
+                     "built with into LD_LIBRARY_PATH.")
+                 : _("The restoration runtime %s needs %s, which is not installed: install the "
+                     "package that has it, or put its folder into LD_LIBRARY_PATH."),
+           file.c_str(), missed.c_str()),
+      reason};
 }
 
 const Runtime& Table(void* library, const std::string& file) {
   const auto function = reinterpret_cast<RuntimeFunction>(dlsym(library, kRuntimeSymbol));
   if (!function) {
     throw RuntimeError(ErrorCode::kUnsupported,
-                       file +
-                           " is not a restoration runtime: point CPL_RUNTIME to cplrestore's "
-                           "libcpl.so, or unset it.",
+                       Text(_("%s is not a restoration runtime: point CPL_RUNTIME to cplrestore's "
+                              "libcpl.so, or unset it."),
+                            file.c_str()),
                        LastDlError());
   }
   const Runtime* runtime = function();
   if (!runtime || runtime->abi != kRuntimeAbi) {
     throw RuntimeError(
         ErrorCode::kUnsupported,
-        "The restoration runtime " + file +
-            " belongs to another version of cplrestore: install plugin and runtime together.",
+        Text(
+            _("The restoration runtime %s belongs to another version of cplrestore: install plugin "
+              "and runtime together."),
+            file.c_str()),
         "runtime ABI " + (runtime ? std::to_string(runtime->abi) : "none") + ", plugin ABI " +
             std::to_string(kRuntimeAbi));
   }
@@ -97,11 +97,12 @@ const Runtime& OpenRuntime() {
   std::error_code error;
   if (const char* named = std::getenv("CPL_RUNTIME"); named && *named) {
     if (!fs::exists(named, error)) {
-      throw RuntimeError(
-          ErrorCode::kNotFound,
-          std::string("The restoration runtime ") + named +
-              " that CPL_RUNTIME names does not exist: correct or unset CPL_RUNTIME.",
-          error ? error.message() : "no such file");
+      throw RuntimeError(ErrorCode::kNotFound,
+                         Text(_("The restoration runtime %s that CPL_RUNTIME names does not exist: "
+                                "correct or unset "
+                                "CPL_RUNTIME."),
+                              named),
+                         error ? error.message() : "no such file");
     }
     return OpenOrThrow(named);
   }
@@ -115,10 +116,11 @@ const Runtime& OpenRuntime() {
   if (void* library = Open(kFileName)) return Table(library, kFileName);
   const std::string reason = LastDlError();
   if (!StartsWith(reason, kFileName)) throw CannotOpen(kFileName, reason);
-  throw RuntimeError(ErrorCode::kNotFound,
-                     "The restoration runtime libcpl.so is not installed: install cplrestore with "
-                     "'meson install', or set CPL_RUNTIME to the file.",
-                     "looked for " + looked + "and along the system's library path: " + reason);
+  throw RuntimeError(
+      ErrorCode::kNotFound,
+      _("The restoration runtime libcpl.so is not installed: install cplrestore with "
+        "'meson install', or set CPL_RUNTIME to the file."),
+      "looked for " + looked + "and along the system's library path: " + reason);
 }
 
 }  // namespace cpl

@@ -28,11 +28,14 @@ class LibTorchWarnings final : public c10::WarningHandler {
   }
 };
 
-// LibTorch keeps a handler for each thread. All of its work is done on those of the pool.
-void RouteWarningsOfThisThread() {
+LibTorchWarnings* Warnings() {
   static LibTorchWarnings* const handler = new LibTorchWarnings;
-  c10::WarningUtils::set_warning_handler(handler);
+  return handler;
 }
+
+// LibTorch keeps a handler for each thread. Frames are worked on by those of the pool, models are
+// loaded on their callers'.
+void RouteWarningsOfThisThread() { c10::WarningUtils::set_warning_handler(Warnings()); }
 
 // These two are never freed: a process may end while streams still run.
 cpl::WorkPool* Pool() {
@@ -44,6 +47,7 @@ cpl::WorkPool* Pool() {
 cpl::ModelCache* Cache() {
   static cpl::ModelCache* const cache =
       new cpl::ModelCache([](const std::string& path, cpl::Precision precision) {
+        const c10::WarningUtils::WarningHandlerGuard routed(Warnings());
         Log(cpl::LogLevel::kInfo, "loading " + path);
         return cpl::LoadModel(path, {.precision = precision});
       });

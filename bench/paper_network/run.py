@@ -96,6 +96,7 @@ def main():
 
     report = {
         "machine": f"{cpu_name()}, {os.cpu_count()} CPUs", "torch": torch.__version__,
+        "memory_kept": "MALLOC_TRIM_THRESHOLD_" in os.environ,
         "threads": options.threads, "precision": options.precision, "rounds": options.rounds,
         "note": "milliseconds of one picture; in each round the contenders take turns",
         "sizes": {},

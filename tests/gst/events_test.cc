@@ -6,6 +6,7 @@
 #include <gst/video/gstvideoaffinetransformationmeta.h>
 #include <gtest/gtest.h>
 
+#include <array>
 #include <string>
 #include <vector>
 
@@ -191,6 +192,14 @@ TEST_F(Events, MetasArrive) {
   affine->matrix[0] = -1;
   const Owned<GstCaps> clock(gst_caps_new_empty_simple("timestamp/x-ntp"));
   gst_buffer_add_reference_timestamp_meta(in, clock.get(), 5 * GST_SECOND, GST_CLOCK_TIME_NONE);
+  // Analytics metas (GStreamer 1.24) are of this kind: their API has no tags.
+  static const GstMetaInfo* const untagged =
+      gst_meta_register_custom("CplTestUntaggedMeta", std::array<const gchar*, 1>{nullptr}.data(),
+                               nullptr, nullptr, nullptr);
+  ASSERT_TRUE(untagged);
+  gst_structure_set(
+      gst_custom_meta_get_structure(gst_buffer_add_custom_meta(in, "CplTestUntaggedMeta")), "found",
+      G_TYPE_INT, 3, nullptr);
 
   const Owned<GstBuffer> out = filter_.Push(in);
   const auto* timecode = gst_buffer_get_video_time_code_meta(out.get());
@@ -204,6 +213,15 @@ TEST_F(Events, MetasArrive) {
   ASSERT_TRUE(gst_buffer_get_video_caption_meta(out.get()));
   EXPECT_EQ(gst_buffer_get_video_caption_meta(out.get())->size, sizeof caption);
   ASSERT_TRUE(gst_buffer_get_reference_timestamp_meta(out.get(), nullptr));
+  const auto* orientation = reinterpret_cast<const GstVideoAffineTransformationMeta*>(
+      gst_buffer_get_meta(out.get(), GST_VIDEO_AFFINE_TRANSFORMATION_META_API_TYPE));
+  ASSERT_TRUE(orientation);
+  EXPECT_EQ(orientation->matrix[0], -1);
+  GstCustomMeta* analytics = gst_buffer_get_custom_meta(out.get(), "CplTestUntaggedMeta");
+  ASSERT_TRUE(analytics);
+  gint found = 0;
+  EXPECT_TRUE(gst_structure_get_int(gst_custom_meta_get_structure(analytics), "found", &found));
+  EXPECT_EQ(found, 3);
   EXPECT_FALSE(gst_buffer_get_video_meta(out.get()))
       << "the layout of the input says nothing about the output";
 }

@@ -4,8 +4,14 @@
 
 #include <gtest/gtest.h>
 #include <link.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <random>
 #include <string>
 #include <vector>
 
@@ -121,6 +127,62 @@ TEST(Pipeline, SixteenElementsShareTheirModels) {
   EXPECT_EQ(counters.live_streams, 0);
   EXPECT_EQ(counters.live_models, 0);
   EXPECT_EQ(counters.restores + counters.passes, 16 * 20);
+}
+
+// What a demuxer makes of a file whose bytes were changed or that ends early: the stream ends, with
+// an error or without, and the element lets go of everything.
+class DamagedFile : public testing::Test {
+ protected:
+  DamagedFile() {
+    const Owned<GstElement> pipeline = Launch(
+        "videotestsrc num-buffers=12 pattern=snow ! video/x-raw,width=64,height=48 ! jpegenc ! "
+        "avimux ! filesink location=" +
+        path_);
+    EXPECT_EQ(PlayToTheEnd(pipeline.get()), GST_MESSAGE_EOS);
+    std::ifstream file(path_, std::ios::binary);
+    bytes_.assign(std::istreambuf_iterator<char>(file), {});
+    EXPECT_GT(bytes_.size(), 5000u);
+  }
+  ~DamagedFile() override { std::filesystem::remove(path_); }
+
+  // Frames that were restored.
+  int Play(const std::string& bytes) {
+    std::ofstream(path_, std::ios::binary) << bytes;
+    ForgetDummyCounters();
+    const Owned<GstElement> pipeline =
+        Launch("filesrc location=" + path_ +
+               " ! avidemux ! jpegdec ! videoconvert ! cplrestore model=invert ! fakesink");
+    gst_element_set_state(pipeline.get(), GST_STATE_PLAYING);
+    const Owned<GstBus> bus(gst_element_get_bus(pipeline.get()));
+    const Owned<GstMessage> message(gst_bus_timed_pop_filtered(
+        bus.get(), 30 * GST_SECOND,
+        static_cast<GstMessageType>(GST_MESSAGE_EOS | GST_MESSAGE_ERROR)));
+    EXPECT_TRUE(message) << "the pipeline hangs";
+    gst_element_set_state(pipeline.get(), GST_STATE_NULL);
+    EXPECT_EQ(DummyCounters().live_streams, 0);
+    EXPECT_EQ(DummyCounters().live_models, 0);
+    return DummyCounters().restores;
+  }
+
+  const std::string path_ = (std::filesystem::temp_directory_path() /
+                             ("cpl-damaged-" + std::to_string(getpid()) + ".avi"))
+                                .string();
+  std::string bytes_;
+};
+
+TEST_F(DamagedFile, EndsTheStreamAndNothingElse) {
+  EXPECT_EQ(Play(bytes_), 12);
+  int least = 12;
+  std::mt19937 random(5);
+  for (int i = 0; i < 20; ++i) {
+    std::string damaged = bytes_;
+    for (int n = 0; n < 40; ++n) damaged[random() % damaged.size()] = static_cast<char>(random());
+    least = std::min(least, Play(damaged));
+  }
+  for (const std::size_t part : {2, 3, 10}) {
+    least = std::min(least, Play(bytes_.substr(0, bytes_.size() / part)));
+  }
+  EXPECT_LT(least, 12) << "no damage was ever noticed";
 }
 
 TEST(Huge, EightKPasses) {
