@@ -8,6 +8,8 @@
 #   valgrind   the same under valgrind, on build/; takes some minutes
 #   soak       100,000 frames of 64x64 through the element on the dummy runtime; fails when the
 #              resident memory grows by more than 1 % after the warm-up. soak-real: the real runtime
+#   coverage   which lines the tests reach: builds into build-coverage/, runs all tests, and writes
+#              build-coverage/coverage/index.html and tests/logs/coverage.txt. Needs gcovr
 set -euo pipefail
 cd "$(dirname "$0")/.."
 mode=$1
@@ -60,6 +62,23 @@ case $mode in
       CPL_MODEL_PATH=$PWD/weights CPL_SOAK_MODEL=${CPL_SOAK_MODEL:-$([ "$mode" = soak ] && echo clean-odd || echo live)} \
       build/tests/gst/gst_soak "${CPL_SOAK_FRAMES:-100000}" >"$logs/$mode.tsv" || status=$?
     python3 tests/plot_soak.py "$logs/$mode.tsv" "$logs/$mode.svg"
+    exit "$status"
+    ;;
+  coverage)
+    command -v gcovr >/dev/null || { echo "deep: install gcovr (apt-get install gcovr)" >&2; exit 1; }
+    [ -e build-coverage/build.ninja ] ||
+      meson setup build-coverage -Db_coverage=true -Dbuildtype=debugoptimized >/dev/null ||
+      { rm -rf build-coverage; exit 1; }
+    ninja -C build-coverage -j "$jobs" --quiet
+    find build-coverage -name '*.gcda' -delete
+    status=0
+    # Counting makes everything slower: the timeouts are for those who do not count.
+    meson test -C build-coverage --no-rebuild --print-errorlogs -t 5 ${CPL_COVERAGE_TESTS:-} || status=$?
+    mkdir -p build-coverage/coverage
+    gcovr -r . --object-directory build-coverage -j "$jobs" --exclude-unreachable-branches --exclude-throw-branches \
+      -e tests -e bench -e build -e build-coverage \
+      --html-details build-coverage/coverage/index.html --txt "$logs/coverage.txt"
+    tail -n 3 "$logs/coverage.txt"
     exit "$status"
     ;;
   *)

@@ -23,6 +23,6 @@ else
   echo "style: clang-format 14 is not installed, formatting was not checked"
 fi
 if command -v shellcheck >/dev/null; then
-  git ls-files '*.sh' '.ci/run' | xargs shellcheck || complain "shellcheck"
+  git ls-files '*.sh' '.ci/run' '.githooks/*' | xargs shellcheck || complain "shellcheck"
 fi
 exit "$status"

@@ -3,7 +3,7 @@
 #
 # check_inspect.sh ELEMENT FILE: fails unless gst-inspect-1.0 describes the element as FILE does. What
 # depends on the machine is left out on both sides. To take a change over:
-#   CPL_UPDATE_INSPECT=1 meson test -C build --suite gst
+#   CPL_UPDATE_INSPECT=1 meson test -C build --suite gst && tests/element_docs.py --write
 set -eu
 # Other versions lay the text out in other ways.
 if ! gst-inspect-1.0 --version | grep -q ' 1\.22\.'; then

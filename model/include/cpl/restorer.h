@@ -7,8 +7,8 @@
 //   auto restorer = model->NewStream();
 //   restorer->Restore(frame_in, frame_out, {.strength = 0.8f});
 //
-// Programs that must not depend on LibTorch at load time (the GStreamer plugin) reach LoadModel
-// through cpl/runtime.h instead of linking to it.
+// Programs link with `pkg-config --cflags --libs cpl` (examples/cpp). Those that must not depend on
+// LibTorch at load time (the GStreamer plugin) reach LoadModel through cpl/runtime.h instead.
 #pragma once
 
 #include <cstdint>

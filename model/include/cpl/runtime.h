@@ -34,8 +34,12 @@ struct Runtime {
   void (*set_log)(LogFunction log);
 };
 
-// The symbol to look up: `extern "C" const cpl::Runtime* cpl_runtime(void)`.
+// The symbol to look up.
 inline constexpr char kRuntimeSymbol[] = "cpl_runtime";
 using RuntimeFunction = const Runtime* (*)();
 
 }  // namespace cpl
+
+// For those who link to libcpl.so (pkg-config cpl). Never null; the table lives as long as the
+// library.
+extern "C" const cpl::Runtime* cpl_runtime();
