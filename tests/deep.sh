@@ -73,6 +73,7 @@ case $mode in
     find build-coverage -name '*.gcda' -delete
     status=0
     # Counting makes everything slower: the timeouts are for those who do not count.
+    # shellcheck disable=SC2086  # names of tests, none for all
     meson test -C build-coverage --no-rebuild --print-errorlogs -t 5 ${CPL_COVERAGE_TESTS:-} || status=$?
     mkdir -p build-coverage/coverage
     gcovr -r . --object-directory build-coverage -j "$jobs" --exclude-unreachable-branches --exclude-throw-branches \

@@ -3,7 +3,8 @@
 #
 # What the checks of the examples share. Each begins with `. "$(dirname "$0")/lib.sh"`.
 set -eu
-examples=$1
+examples=$1 # for those who read this file
+export examples
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 cd "$folder"

@@ -5,10 +5,10 @@
 # users is marked for translation, and no catalogue lacks one.
 set -eu
 cd "$1"
-command -v msgfmt >/dev/null && command -v xgettext >/dev/null || {
+if ! command -v msgfmt >/dev/null || ! command -v xgettext >/dev/null; then
   echo "gettext is not installed" >&2
   exit 77
-}
+fi
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 
