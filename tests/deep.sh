@@ -9,7 +9,8 @@
 #   soak       100,000 frames of 64x64 through the element on the dummy runtime; fails when the
 #              resident memory grows by more than 1 % after the warm-up. soak-real: the real runtime
 #   coverage   which lines the tests reach: builds into build-coverage/, runs all tests, and writes
-#              build-coverage/coverage/index.html and tests/logs/coverage.txt. Needs gcovr
+#              build-coverage/coverage/index.html and tests/logs/coverage.txt. Needs gcovr.
+#              CPL_COVERAGE_TESTS="pixels pth" builds and runs these only
 set -euo pipefail
 cd "$(dirname "$0")/.."
 mode=$1
@@ -69,12 +70,21 @@ case $mode in
     [ -e build-coverage/build.ninja ] ||
       meson setup build-coverage -Db_coverage=true -Dbuildtype=debugoptimized >/dev/null ||
       { rm -rf build-coverage; exit 1; }
-    ninja -C build-coverage -j "$jobs" --quiet
+    chosen=() targets=()
+    for name in ${CPL_COVERAGE_TESTS:-}; do
+      chosen+=("$name")
+      case $name in
+        gst_element)
+          targets+=(gst/libgstcplrestore.so tests/gst/{gst_element_test,libcpl_dummy.so,libcpl_dummy_abi.so,libcpl_lacking.so})
+          ;;
+        *) targets+=("tests/${name}_test") ;;
+      esac
+    done
+    ninja -C build-coverage -j "$jobs" --quiet "${targets[@]}"
     find build-coverage -name '*.gcda' -delete
     status=0
     # Counting makes everything slower: the timeouts are for those who do not count.
-    # shellcheck disable=SC2086  # names of tests, none for all
-    meson test -C build-coverage --no-rebuild --print-errorlogs -t 5 ${CPL_COVERAGE_TESTS:-} || status=$?
+    meson test -C build-coverage --no-rebuild --print-errorlogs -t 5 "${chosen[@]}" || status=$?
     mkdir -p build-coverage/coverage
     gcovr -r . --object-directory build-coverage -j "$jobs" --exclude-unreachable-branches --exclude-throw-branches \
       -e tests -e bench -e build -e build-coverage \
