@@ -18,7 +18,7 @@ logs=tests/logs
 mkdir -p "$logs"
 
 # What needs no LibTorch.
-tests=(gst_element gst_needed model_cache safetensors pixels degrade)
+tests=(gst_element gst_needed model_cache safetensors pth pixels degrade)
 
 jobs=$(nproc)
 
@@ -31,7 +31,7 @@ case $mode in
     fi
     ninja -C build-asan -j "$jobs" --quiet gst/libgstcplrestore.so tests/gst/libcpl_dummy.so \
       tests/gst/libcpl_dummy_abi.so tests/gst/libcpl_lacking.so tests/gst/gst_element_test \
-      tests/{model_cache,safetensors,pixels,degrade}_test
+      tests/{model_cache,safetensors,pth,pixels,degrade}_test
     status=0
     # Whole stacks, or a suppression would have to name g_malloc and hide leaks of ours.
     ASAN_OPTIONS=fast_unwind_on_malloc=0 LSAN_OPTIONS=suppressions=$PWD/tests/gst/lsan.supp \
@@ -44,7 +44,7 @@ case $mode in
     command -v valgrind >/dev/null || { echo "deep: install valgrind (apt-get install valgrind)" >&2; exit 1; }
     ninja -C build -j "$jobs" --quiet gst/libgstcplrestore.so tests/gst/libcpl_dummy.so \
       tests/gst/libcpl_dummy_abi.so tests/gst/libcpl_lacking.so tests/gst/gst_element_test \
-      tests/{model_cache,safetensors,pixels}_test
+      tests/{model_cache,safetensors,pth}_test
     status=0
     # One size of each kind is enough: every byte is looked at here, not every case. Deaths, threads
     # by the thousand and timing are for the other modes.
@@ -52,7 +52,7 @@ case $mode in
       GTEST_FILTER='-*FiveHundred*:*AtMostOneASecond*:*MayChangeFromOtherThreads*:*Huge*:MaxLatency.*' \
       meson test -C build --no-rebuild --print-errorlogs -t 30 \
       --wrapper "valgrind --quiet --error-exitcode=9 --leak-check=full --show-leak-kinds=definite --errors-for-leak-kinds=definite --suppressions=$PWD/tests/gst/valgrind.supp" \
-      gst_element model_cache safetensors 2>&1 | tee "$logs/valgrind.txt" || status=$?
+      gst_element model_cache safetensors pth 2>&1 | tee "$logs/valgrind.txt" || status=$?
     exit "$status"
     ;;
   soak | soak-real)
