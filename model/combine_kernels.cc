@@ -191,9 +191,10 @@ class CellBlend {
 
   // d = now - past, of vector v.
   CPL_INLINE Vec8 Of(int v, Vec8 now, Vec8 d) const {
-    const Vec8 low = Vec8{} - clip_[v];
-    const Vec8 inside = d > clip_[v] ? clip_[v] : d < low ? low : d;
-    return now - keep_[v] * d - outlier_[v] * (d - inside);
+    const Vec8 zero{};
+    const Vec8 above = d - clip_[v], below = d + clip_[v];
+    return now - keep_[v] * (d - (below < zero ? below : zero)) -
+           outlier_[v] * (above > zero ? above : zero);
   }
 
  private:

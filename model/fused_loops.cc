@@ -209,8 +209,8 @@ CPL_CLONES void Blend(const float* __restrict x, const float* __restrict memory,
     for (int k = 0; k < kCellChannels; ++k) {
       const std::ptrdiff_t at = i * kCellChannels + k;
       const float d = x[at] - memory[at];
-      const float inside = std::min(std::max(d, -clip), clip);
-      blend[at] = x[at] - keep * d - outlier * (d - inside);
+      const float above = std::max(d - clip, 0.0f), below = std::min(d + clip, 0.0f);
+      blend[at] = x[at] - keep * (d - below) - outlier * above;
       side[i * kSideChannels + k] = d;
     }
     for (int k = 0; k < kMapChannels; ++k) side[i * kSideChannels + kCellChannels + k] = map[k];
@@ -230,13 +230,13 @@ CPL_CLONES void BlendBackward(const float* __restrict x, const float* __restrict
       const std::ptrdiff_t at = i * kCellChannels + k;
       const float d = x[at] - memory[at];
       const float g = grad_blend[at];
-      const float inside = std::min(std::max(d, -clip), clip);
-      const float beyond = d > clip ? 1.0f : d < -clip ? -1.0f : 0.0f;
-      const float by_d = -keep - outlier * (beyond != 0 ? 1.0f : 0.0f);
+      const float above = std::max(d - clip, 0.0f), below = std::min(d + clip, 0.0f);
+      const float is_above = above > 0 ? 1.0f : 0.0f, is_below = below < 0 ? 1.0f : 0.0f;
+      const float by_d = -keep * (1 - is_below) - outlier * is_above;
       grad_memory[at] = -(from_side[k] + g * by_d);
-      grad_keep -= d * g;
-      grad_outlier -= (d - inside) * g;
-      grad_clip += outlier * beyond * g;
+      grad_keep -= (d - below) * g;
+      grad_outlier -= above * g;
+      grad_clip += (keep * is_below + outlier * is_above) * g;
     }
     float* to = grad_maps + i * kMapChannels;
     to[0] = from_side[kCellChannels] + grad_keep;

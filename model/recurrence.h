@@ -11,17 +11,18 @@
 //
 //   d    = x - m
 //   s    = sigmoid of the motion head's first output: 1 where nothing moves
-//   c    = d, cut off at +-t; t: kMostClip times the sigmoid of the head's second output
+//   t    = kMostClip times the sigmoid of the head's second output
 //   keep = s * n / (n + 1)
-//   z    = x - keep * d - (1 - keep) * s * (d - c)
+//   z    = x - keep * (d - min(d + t, 0)) - (1 - keep) * s * max(d - t, 0)
 //   n'   = 1 / ((1 - keep)^2 + keep^2 / n)        frames of equal noise that z is worth, <= 16
 //   y    = z + residual + gain * z                the restored picture
 //   m'   = z + a * (y - z)                        a: sigmoid of the network's memory logits
 //
 // s and t are found per block of 4x4 cells; keep, 1 / n', t and (1 - keep) * s are the four maps,
-// bilinear between the blocks. For s = 1 the blend is m + (1 - keep) * c: the mean of n + 1 frames,
-// or, with t below the brightness of a streak or a flake, Huber's robust mean, which rain and snow
-// hardly touch (P. J. Huber, 1964).
+// bilinear between the blocks. For s = 1 and |d| < t the blend is the mean of n + 1 frames. Beyond,
+// it is a robust mean that knows what weather looks like (after P. J. Huber, 1964, but lopsided):
+// streaks and flakes are bright, so what is brighter than the memory by more than t counts as t,
+// and what is darker by more than t says that the memory has a streak there, and is believed.
 //
 // The rule for n' is that of the variance of a weighted mean (a Kalman filter's, for a constant).
 // With a the network decides what belongs in the memory: raw noise averages out better, a snowflake

@@ -192,6 +192,7 @@ TEST(Recurrence, RowsBehindTheNetworkFinishTheFrame) {
   const at::Tensor net = Rows(out.output), cells = Rows(x), field = Rows(out.field);
   // All of the past is kept: the blend is the memory.
   const at::Tensor maps = at::ones({h / 4, w / 4, kMapChannels});
+  maps.select(2, 2).fill_(1000);
   maps.select(2, 3).zero_();
   at::Tensor memory = Rows(z).clone(), residual = at::empty_like(cells);
   for (int y = 0; y < h; ++y) {
@@ -224,19 +225,22 @@ TEST(Recurrence, AStillSceneIsAveraged) {
   }
 }
 
-// With a narrow clip one frame's streak moves the memory no further than the clip lets it.
+// With a narrow clip one frame's streak moves the memory no further than the clip lets it, and a
+// streak in the memory is gone with the first frame that lacks it.
 TEST(Recurrence, AStreakIsCutOff) {
   const int h = 8, w = 8;
   const at::Tensor scene = Random({1, 12, h, w}, 1) * 0.1;
   FoldedNet net = Fold(LiveConfig(), WithPrompts(LiveConfig()), OneHot(0));
   net.motion[1].weight = at::zeros_like(net.motion[1].weight);
   net.motion[1].bias = at::tensor({40.0f, std::log(0.2f / (kMostClip - 0.2f))});
-  const Memory memory{scene, at::full({1, 1, h / 4, w / 4}, 3.0)};
-  at::Tensor x = scene + 0.1;
+  at::Tensor past = scene.clone(), x = scene + 0.1;
+  past.select(3, 5).add_(3);
   x.select(3, 2).add_(3);
+  const Memory memory{past, at::full({1, 1, h / 4, w / 4}, 3.0)};
   const Blend blend = BlendFrame(net, x, memory, at::zeros({1, 16}));
   at::Tensor expected = scene + 0.1 / 4;
   expected.select(3, 2).copy_(scene.select(3, 2) + 0.2 / 4);
+  expected.select(3, 5).copy_(x.select(3, 5) + 0.2 * 3 / 4);
   EXPECT_LT(MaxDifference(blend.x, expected), 1e-5);
 }
 

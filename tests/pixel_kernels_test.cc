@@ -196,9 +196,10 @@ TEST(CombineTest, BlendIsWeightedByTheMap) {
         const double outlier = Between(maps, 4, 3, blocks, i, y);
         for (int j = 0; j < 12; ++j) {
           const double now = s.x[i * 12 + j], past = s.memory[i * 12 + j];
-          const double d = now - past, inside = std::clamp(d, -clip, clip);
+          const double d = now - past;
+          const double above = std::max(d - clip, 0.0), below = std::min(d + clip, 0.0);
           ASSERT_EQ(side[i * 16 + j], s.x[i * 12 + j] - s.memory[i * 12 + j]);
-          ASSERT_NEAR(blend[i * 12 + j], now - keep * d - outlier * (d - inside), 1e-6);
+          ASSERT_NEAR(blend[i * 12 + j], now - keep * (d - below) - outlier * above, 1e-6);
         }
       }
       EXPECT_EQ(blend.back(), 77.0f);
@@ -233,8 +234,9 @@ TEST(CombineTest, CombiningFinishesTheFrame) {
           const double gain = Between(s.gains, 3, j / 4, blocks, i, y);
           const double now = s.x[at], d = now - s.memory[at];
           const double clip = Between(maps, 4, 2, blocks, i, y);
-          const double blend = now - Between(maps, 4, 0, blocks, i, y) * d -
-                               Between(maps, 4, 3, blocks, i, y) * (d - std::clamp(d, -clip, clip));
+          const double above = std::max(d - clip, 0.0), below = std::min(d + clip, 0.0);
+          const double blend = now - Between(maps, 4, 0, blocks, i, y) * (d - below) -
+                               Between(maps, 4, 3, blocks, i, y) * above;
           const double change = s.output[i * 16 + j] + gain * blend;
           const double share = Sigmoid(s.output[i * 16 + 12 + j % 4]);
           ASSERT_NEAR(memory[at], blend + share * change, 3e-6) << i << " " << j;

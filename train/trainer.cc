@@ -82,13 +82,15 @@ at::Tensor Keep(const Blend& blend, const at::Tensor& target, const at::Tensor& 
 }
 
 // Cross-entropy of the motion head: a block is still as far as the clean frame is what a memory of
-// clean frames holds. Learning it from the restoration's loss alone takes very long: keeping a
-// little of everything is a flat place to be stuck in.
-at::Tensor MotionLoss(const Blend& blend, const at::Tensor& target,
+// clean frames holds, give or take half of what the weather did to it: averaging takes away more
+// than that. Learning it from the restoration's loss alone takes very long: keeping a little of
+// everything is a flat place to be stuck in.
+at::Tensor MotionLoss(const Blend& blend, const at::Tensor& x, const at::Tensor& target,
                       const at::Tensor& clean_memory) {
   constexpr double kTolerance = 5 * 4 / 255.0;  // about five 8-bit levels, in the cells' unit
   const at::Tensor moved = BlockMeans((target - clean_memory).abs()).amax(1, /*keepdim=*/true);
-  const at::Tensor label = (moved / kTolerance).square().neg().exp();
+  const at::Tensor weather = BlockMeans((x - target).abs()).amax(1, /*keepdim=*/true);
+  const at::Tensor label = (moved / (weather * 0.5 + kTolerance)).square().neg().exp();
   return at::binary_cross_entropy_with_logits(blend.still, label);
 }
 
@@ -247,7 +249,8 @@ Trainer::Impl::GroupResult Trainer::Impl::TrainGroup(const Stage& stage, const P
     const Blend blend = BlendFrame(folded, x, memory, route.cond);
     Restored restored = RestoreBlend(recipe.model, folded, blend, route.cond);
     if (t > 0 && stage.motion_weight > 0) {
-      loss = loss + MotionLoss(blend, target, clean_memory) * (stage.motion_weight / stage.frames);
+      loss =
+          loss + MotionLoss(blend, x, target, clean_memory) * (stage.motion_weight / stage.frames);
     }
     clean_memory = t == 0 ? target : Keep(blend, target, clean_memory);
     picture = std::move(restored.picture);
