@@ -20,6 +20,7 @@
 
 #include "model/combine.h"
 #include "model/combine_kernels.h"
+#include "model/exec_narrow.h"
 #include "model/pixels.h"
 
 namespace {
@@ -141,6 +142,10 @@ void AddFormats(Table* table, int width, int height) {
   }
 }
 
+const cpl::exec::NarrowRows* NarrowRowsOfThisCpu() {
+  return cpl::exec::Bf16Kernels() != nullptr ? cpl::exec::Avx512NarrowRows() : nullptr;
+}
+
 void AddRecurrence(Table* table, int width, int height) {
   constexpr int kScale = cpl::kMotionScale;
   const int blocks_x = cpl::CellsAcross(width) / kScale;
@@ -157,7 +162,7 @@ void AddRecurrence(Table* table, int width, int height) {
   Floats features(static_cast<std::size_t>(blocks) * cpl::kMotionInputs);
   Floats maps(static_cast<std::size_t>(blocks) * cpl::kMapChannels);
   Floats count(static_cast<std::size_t>(blocks), 3);
-  Halves halves(wide * down), blend16(row * down);
+  Halves halves(wide * down);
   const cpl::GainField field = {gains.data(), blocks_x, blocks_y};
 
   table->Add("MotionRow", 2 * plane + static_cast<double>(features.size() * 4), [&] {
@@ -175,18 +180,48 @@ void AddRecurrence(Table* table, int width, int height) {
                     blend.data() + row * y, side.data() + wide * y);
     }
   });
-  table->Add("BlendRow to bf16", 2.5 * plane + wide_plane / 2, [&] {
-    for (int y = 0; y < down; ++y) {
-      cpl::BlendRow(x.data() + row * y, memory.data() + row * y, maps.data(), blocks_y, y, across,
-                    blend16.data() + row * y, halves.data() + wide * y);
-    }
-  });
   table->Add("CombineRow", 4 * plane + wide_plane, [&] {
     for (int y = 0; y < down; ++y) {
       cpl::CombineRow(output.data() + wide * y, x.data() + row * y, maps.data(), field, y, across,
                       memory.data() + row * y, residual.data() + row * y);
     }
   });
+  if (const cpl::exec::NarrowRows* narrow = NarrowRowsOfThisCpu()) {
+    std::vector<cpl::exec::Fixed> x16(row * down), memory16(row * down);
+    Halves blend16(row * down);
+    Floats scratch(cpl::exec::ScratchFloats(blocks_x));
+    const auto all = [&](const Floats& from, std::vector<cpl::exec::Fixed>* to) {
+      for (int y = 0; y < down; ++y) {
+        narrow->fix(from.data() + row * y, static_cast<int>(row), to->data() + row * y);
+      }
+    };
+    all(memory, &memory16);
+    table->Add("fix", 1.5 * plane, [&] { all(x, &x16); });
+    table->Add("motion of 16 bits", plane + static_cast<double>(features.size() * 4), [&] {
+      for (int y = 0; y < blocks_y; ++y) {
+        const std::size_t at = row * kScale * y;
+        narrow->motion(
+            x16.data() + at, memory16.data() + at, count.data() + blocks_x * y, blocks_x,
+            features.data() + static_cast<std::size_t>(blocks_x) * cpl::kMotionInputs * y);
+      }
+    });
+    table->Add("blend of 16 bits", 2 * plane + wide_plane / 2, [&] {
+      for (int y = 0; y < down; ++y) {
+        narrow->blend(x16.data() + row * y,
+                      cpl::RowsBetween(maps.data(), blocks_x, blocks_y, cpl::kMapChannels, y),
+                      across, scratch.data(), memory16.data() + row * y, blend16.data() + row * y,
+                      halves.data() + wide * y);
+      }
+    });
+    table->Add("combine of 16 bits", 2.5 * plane + wide_plane, [&] {
+      for (int y = 0; y < down; ++y) {
+        narrow->combine(output.data() + wide * y, x16.data() + row * y,
+                        cpl::RowsBetween(gains.data(), blocks_x, blocks_y, cpl::kFieldChannels, y),
+                        across, scratch.data(), memory16.data() + row * y,
+                        residual.data() + row * y);
+      }
+    });
+  }
   table->Add("RoundRow", 1.5 * wide_plane, [&] {
     for (int y = 0; y < down; ++y) {
       cpl::RoundRow(side.data() + wide * y, static_cast<int>(wide), halves.data() + wide * y);

@@ -6,13 +6,9 @@
 #include "model/combine_kernels.h"
 
 namespace cpl {
-namespace {
-
 static_assert(1 << kFieldLevel == kMotionScale, "the field and the maps share a resolution");
 
-// The rows of blocks that row y of the cells lies between, as bilinear resizing without aligned
-// corners has it.
-RowPair RowsAt(const float* data, int across, int down, int channels, int y) {
+RowPair RowsBetween(const float* data, int across, int down, int channels, int y) {
   const float source =
       std::max(0.0f, (static_cast<float>(y) + 0.5f) / static_cast<float>(kMotionScale) - 0.5f);
   const int low = std::min(static_cast<int>(source), down - 1);
@@ -20,8 +16,6 @@ RowPair RowsAt(const float* data, int across, int down, int channels, int y) {
   const std::ptrdiff_t step = std::ptrdiff_t{channels} * across;
   return {data + step * low, data + step * high, source - static_cast<float>(low)};
 }
-
-}  // namespace
 
 void MotionRow(const float* x, const float* memory, const float* count, int blocks,
                float* features) {
@@ -34,21 +28,17 @@ void KeepBlocks(const float* head, int blocks, float* count, float* maps) {
 
 void BlendRow(const float* x, const float* memory, const float* maps, int down, int y, int cells,
               float* blend, float* side) {
-  BestCombineKernels().blend(x, memory, RowsAt(maps, cells / kMotionScale, down, kMapChannels, y),
-                             cells, blend, side);
-}
-
-void BlendRow(const float* x, const float* memory, const float* maps, int down, int y, int cells,
-              std::uint16_t* blend, std::uint16_t* side) {
-  BestCombineKernels().blend_bf16(
-      x, memory, RowsAt(maps, cells / kMotionScale, down, kMapChannels, y), cells, blend, side);
+  BestCombineKernels().blend(x, memory,
+                             RowsBetween(maps, cells / kMotionScale, down, kMapChannels, y), cells,
+                             blend, side);
 }
 
 void CombineRow(const float* output, const float* x, const float* maps, const GainField& field,
                 int y, int cells, float* memory, float* residual) {
-  BestCombineKernels().combine(output, x, RowsAt(maps, field.width, field.height, kMapChannels, y),
-                               RowsAt(field.data, field.width, field.height, kFieldChannels, y),
-                               cells, memory, residual);
+  BestCombineKernels().combine(
+      output, x, RowsBetween(maps, field.width, field.height, kMapChannels, y),
+      RowsBetween(field.data, field.width, field.height, kFieldChannels, y), cells, memory,
+      residual);
 }
 
 void RoundRow(const float* from, int count, std::uint16_t* to) {

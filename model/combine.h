@@ -34,12 +34,9 @@ void MotionRow(const float* x, const float* memory, const float* count, int bloc
 void KeepBlocks(const float* head, int blocks, float* count, float* maps);
 
 // Row y of the blend. x, memory, blend: [cells][12]; maps: of all blocks, cells / kMotionScale
-// across and `down` of them; side: [cells][16]. The second form rounds to bfloat16; NaN may become
-// anything there.
+// across and `down` of them; side: [cells][16].
 void BlendRow(const float* x, const float* memory, const float* maps, int down, int y, int cells,
               float* blend, float* side);
-void BlendRow(const float* x, const float* memory, const float* maps, int down, int y, int cells,
-              std::uint16_t* blend, std::uint16_t* side);
 
 // Row y of the picture. output: [cells][16] of the network; x: [cells][12], the frame; maps: as for
 // BlendRow, from which the blend is made again; memory: [cells][12], replaced by the next;

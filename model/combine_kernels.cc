@@ -19,9 +19,6 @@ constexpr int kPixels = kCellChannels / kColours;  // Of a cell.
 constexpr int kPair = 2 * kCellChannels;           // Values of two cells.
 static_assert(kPixels == 4 && kMapChannels == 4 && kMotionScale == 4, "the vectors' lengths");
 
-typedef unsigned UInt8 __attribute__((vector_size(32)));
-typedef std::uint16_t UShort8 __attribute__((vector_size(16)));
-
 // Restored pictures live within about +-2; what is beyond this is not a picture.
 constexpr float kAbsurd = 64;
 
@@ -209,18 +206,9 @@ class CellBlend {
   Vec8 keep_[3], clip_[3], outlier_[3];
 };
 
-CPL_INLINE void StoreAs(float* to, Vec8 value) { Store(to, value); }
-// To bfloat16, to nearest even; not for NaN.
-CPL_INLINE void StoreAs(std::uint16_t* to, Vec8 value) {
-  const UInt8 bits = (UInt8)value;
-  const UInt8 rounded = (bits + 0x7fffu + (bits >> 16 & 1u)) >> 16;
-  const auto narrow = __builtin_convertvector(rounded, UShort8);
-  std::memcpy(to, &narrow, sizeof narrow);
-}
-
-template <typename T>
 CPL_INLINE void Blend(const float* __restrict x, const float* __restrict memory,
-                      const RowPair& rows, int cells, T* __restrict blend, T* __restrict side) {
+                      const RowPair& rows, int cells, float* __restrict blend,
+                      float* __restrict side) {
   BetweenBlocks<kMapChannels> maps(rows, cells / kMotionScale);
   for (int i = 0; i < cells; i += 2) {
     Vec4 map[2];
@@ -231,13 +219,13 @@ CPL_INLINE void Blend(const float* __restrict x, const float* __restrict memory,
     for (int v = 0; v < 3; ++v) {
       const Vec8 now = Load8(x + at + 8 * v);
       change[v] = now - Load8(memory + at + 8 * v);
-      StoreAs(blend + at + 8 * v, blended.Of(v, now, change[v]));
+      Store(blend + at + 8 * v, blended.Of(v, now, change[v]));
     }
-    T* to = side + std::ptrdiff_t{kSideChannels} * i;
-    StoreAs(to, change[0]);
-    StoreAs(to + 8, Join(Low(change[1]), map[0]));
-    StoreAs(to + 16, Join(High(change[1]), Low(change[2])));
-    StoreAs(to + 24, Join(High(change[2]), map[1]));
+    float* to = side + std::ptrdiff_t{kSideChannels} * i;
+    Store(to, change[0]);
+    Store(to + 8, Join(Low(change[1]), map[0]));
+    Store(to + 16, Join(High(change[1]), Low(change[2])));
+    Store(to + 24, Join(High(change[2]), map[1]));
   }
 }
 
@@ -293,38 +281,34 @@ CPL_INLINE void Widen(const std::uint16_t* __restrict from, int count, float* __
   }
 }
 
-#define CPL_COMBINE_VARIANT(NAME, LABEL, TARGET)                                                   \
-  TARGET void Motion##NAME(const float* x, const float* memory, const float* count, int blocks,    \
-                           float* features) {                                                      \
-    Motion(x, memory, count, blocks, features);                                                    \
-  }                                                                                                \
-  TARGET void Keep##NAME(const float* head, int blocks, float* count, float* maps) {               \
-    Keep(head, blocks, count, maps);                                                               \
-  }                                                                                                \
-  TARGET void Blend##NAME(const float* x, const float* memory, const RowPair& maps, int cells,     \
-                          float* blend, float* side) {                                             \
-    Blend(x, memory, maps, cells, blend, side);                                                    \
-  }                                                                                                \
-  TARGET void BlendBf16##NAME(const float* x, const float* memory, const RowPair& maps, int cells, \
-                              std::uint16_t* blend, std::uint16_t* side) {                         \
-    Blend(x, memory, maps, cells, blend, side);                                                    \
-  }                                                                                                \
-  TARGET void Combine##NAME(const float* output, const float* x, const RowPair& maps,              \
-                            const RowPair& gains, int cells, float* memory, float* residual) {     \
-    Combine(output, x, maps, gains, cells, memory, residual);                                      \
-  }                                                                                                \
-  TARGET void Round##NAME(const float* from, int count, std::uint16_t* to) {                       \
-    Round(from, count, to);                                                                        \
-  }                                                                                                \
-  TARGET void Widen##NAME(const std::uint16_t* from, int count, float* to) {                       \
-    Widen(from, count, to);                                                                        \
-  }                                                                                                \
-  TARGET void Sigmoid##NAME(const float* from, int count, float* to) {                             \
-    SigmoidRow(from, count, to);                                                                   \
-  }                                                                                                \
-  constexpr CombineKernels k##NAME = {LABEL,       SimdLevel::k##NAME, Motion##NAME,  Keep##NAME,  \
-                                      Blend##NAME, BlendBf16##NAME,    Combine##NAME, Round##NAME, \
-                                      Widen##NAME, Sigmoid##NAME};
+#define CPL_COMBINE_VARIANT(NAME, LABEL, TARGET)                                                \
+  TARGET void Motion##NAME(const float* x, const float* memory, const float* count, int blocks, \
+                           float* features) {                                                   \
+    Motion(x, memory, count, blocks, features);                                                 \
+  }                                                                                             \
+  TARGET void Keep##NAME(const float* head, int blocks, float* count, float* maps) {            \
+    Keep(head, blocks, count, maps);                                                            \
+  }                                                                                             \
+  TARGET void Blend##NAME(const float* x, const float* memory, const RowPair& maps, int cells,  \
+                          float* blend, float* side) {                                          \
+    Blend(x, memory, maps, cells, blend, side);                                                 \
+  }                                                                                             \
+  TARGET void Combine##NAME(const float* output, const float* x, const RowPair& maps,           \
+                            const RowPair& gains, int cells, float* memory, float* residual) {  \
+    Combine(output, x, maps, gains, cells, memory, residual);                                   \
+  }                                                                                             \
+  TARGET void Round##NAME(const float* from, int count, std::uint16_t* to) {                    \
+    Round(from, count, to);                                                                     \
+  }                                                                                             \
+  TARGET void Widen##NAME(const std::uint16_t* from, int count, float* to) {                    \
+    Widen(from, count, to);                                                                     \
+  }                                                                                             \
+  TARGET void Sigmoid##NAME(const float* from, int count, float* to) {                          \
+    SigmoidRow(from, count, to);                                                                \
+  }                                                                                             \
+  constexpr CombineKernels k##NAME = {LABEL,       SimdLevel::k##NAME, Motion##NAME,            \
+                                      Keep##NAME,  Blend##NAME,        Combine##NAME,           \
+                                      Round##NAME, Widen##NAME,        Sigmoid##NAME};
 
 CPL_COMBINE_VARIANT(Baseline, "baseline", )
 #ifdef __x86_64__

@@ -17,6 +17,10 @@ struct RowPair {
   float weight = 0;
 };
 
+// The rows of blocks that row y of the cells lies between, as bilinear resizing without aligned
+// corners has it. data: [down][across][channels].
+RowPair RowsBetween(const float* data, int across, int down, int channels, int y);
+
 // As the functions of combine.h. `cells` is a multiple of kMotionScale.
 struct CombineKernels {
   const char* name;
@@ -26,8 +30,6 @@ struct CombineKernels {
   void (*keep)(const float* head, int blocks, float* count, float* maps);
   void (*blend)(const float* x, const float* memory, const RowPair& maps, int cells, float* blend,
                 float* side);
-  void (*blend_bf16)(const float* x, const float* memory, const RowPair& maps, int cells,
-                     std::uint16_t* blend, std::uint16_t* side);
   void (*combine)(const float* output, const float* x, const RowPair& maps, const RowPair& gains,
                   int cells, float* memory, float* residual);
   void (*round)(const float* from, int count, std::uint16_t* to);

@@ -38,26 +38,35 @@ CPL_INLINE __m512 Widen(const Bf16* from) {
   return _mm512_castsi512_ps(_mm512_slli_epi32(bits, 16));
 }
 
-// A run whose inputs are taken one output pixel at a time.
-template <int kPixels, int kVectors>
-CPL_INLINE const Bf16* AddRun(const Run& run, int first, const Bf16* weights,
-                              __m512 (&sum)[kPixels][kVectors]) {
+// A run whose inputs are taken one output pixel at a time, for pixels kBegin .. kEnd - 1.
+template <int kBegin, int kEnd, int kPixels, int kVectors>
+CPL_INLINE const Bf16* AddToSome(const Run& run, int first, const Bf16* weights,
+                                 __m512 (&sum)[kPixels][kVectors]) {
   const std::ptrdiff_t step = run.step;
-  const Bf16* in = static_cast<const Bf16*>(run.in) + first * step;
+  const Bf16* in = static_cast<const Bf16*>(run.in) + (first + kBegin) * step;
   const Bf16* const end = in + run.length;
   for (; in != end; in += kPair, weights += kVectors * kLanes * kPair) {
     __m512bh weight[kVectors];
     CPL_UNROLL for (int v = 0; v < kVectors; ++v) {
       weight[v] = LoadWeights(weights + v * kLanes * kPair);
     }
-    CPL_UNROLL for (int p = 0; p < kPixels; ++p) {
-      const __m512bh x = Spread(in + p * step);
+    CPL_UNROLL for (int p = kBegin; p < kEnd; ++p) {
+      const __m512bh x = Spread(in + (p - kBegin) * step);
       CPL_UNROLL for (int v = 0; v < kVectors; ++v) {
         sum[p][v] = _mm512_dpbf16_ps(sum[p][v], weight[v], x);
       }
     }
   }
   return weights;
+}
+
+// The addresses of more than a dozen pixels do not fit the registers.
+template <int kPixels, int kVectors>
+CPL_INLINE const Bf16* AddRun(const Run& run, int first, const Bf16* weights,
+                              __m512 (&sum)[kPixels][kVectors]) {
+  constexpr int kHalf = kPixels > 12 ? kPixels / 2 : 0;
+  if constexpr (kHalf > 0) AddToSome<0, kHalf>(run, first, weights, sum);
+  return AddToSome<kHalf, kPixels>(run, first, weights, sum);
 }
 
 // A run of three pixels, each input of which is fetched once for three output pixels: with one

@@ -19,13 +19,14 @@ PackedConv::PackedConv(const Kernels& kernels, const std::vector<ConvArrays>& co
   const int channels = convs[0].out / groups;
   out_ = StoredChannels(channels, kernels);
 
-  const int all = out_ / kernels.lanes;
-  for (int group = 0; group < groups; ++group) {
+  // The two pixels of a row that a shuffle makes of one lie side by side, as channels do.
+  const int all = out_ * scale() / kernels.lanes;
+  for (int row = 0; row < scale(); ++row) {
     for (int first = 0; first < all;) {
       // Two vectors wide is best; an odd one is better as a third than alone.
       const int left = all - first;
       const int vectors = left == 3 ? 3 : std::min(left, 2);
-      blocks_.push_back({vectors, group, first * kernels.lanes});
+      blocks_.push_back({vectors, row, first * kernels.lanes});
       first += vectors;
     }
   }
@@ -73,9 +74,10 @@ std::vector<float> PackedConv::OrderedWeights(const std::vector<ConvArrays>& con
       const ConvArrays& conv = convs[i];
       const int channels = conv.out / groups;
       const auto put = [&](int ky, int kx, int first_in) {
-        for (int c = block.channel; c < block.channel + block.vectors * kernels_->lanes; ++c) {
+        for (int i = block.channel; i < block.channel + block.vectors * kernels_->lanes; ++i) {
           for (int in = first_in; in < first_in + together; ++in) {
-            const int out = c * groups + block.group;
+            const int c = i % out_;
+            const int out = c * groups + scale() * block.row + i / out_;
             const bool there = c < channels && in < conv.in;
             weights.push_back(
                 !there ? 0
@@ -122,9 +124,7 @@ void PackedConv::Run(const float* bias, const Rows* const* in, int begin, int en
   const char* weights = weights_.get();
   // A block's weights stay in the first-level cache while it goes over the whole strip.
   for (const Block& block : blocks_) {
-    const int dy = block.group / 2, dx = block.group % 2;
-    const std::ptrdiff_t at = static_cast<std::ptrdiff_t>(dx) * out_ + block.channel;
-    row.bias = bias + block.group * out_ + block.channel;
+    row.bias = bias + scale() * out_ * block.row + block.channel;
     row.weights = weights;
     for (int y = begin; y < end; ++y) {
       row.run_count = 0;
@@ -139,9 +139,9 @@ void PackedConv::Run(const float* bias, const Rows* const* in, int begin, int en
                                        source.kernel * source.stored, slides};
         }
       }
-      const int out_y = y * scale() + dy;
-      row.out = out->Row<char>(out_y) + at * out_size;
-      row.add = add == nullptr ? nullptr : add->RowOrZeros<char>(out_y) + at * size;
+      const int out_y = y * scale() + block.row;
+      row.out = out->Row<char>(out_y) + block.channel * out_size;
+      row.add = add == nullptr ? nullptr : add->RowOrZeros<char>(out_y) + block.channel * size;
       kernels_->conv[block.vectors - 1](row);
     }
     weights += size * depth_ * block.vectors * kernels_->lanes;

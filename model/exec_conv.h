@@ -55,8 +55,8 @@ class PackedConv {
   };
   struct Block {
     int vectors;
-    int group;  // pixel of the shuffle
-    int channel;
+    int row;      // of the two that a shuffle makes of one
+    int channel;  // in memory, from the first pixel of the row on
   };
 
   bool Slides(const Block& block, int kernel, int stride) const {

@@ -32,8 +32,8 @@ const Kernels& BestKernels() {
 const Kernels* Bf16Kernels() {
 #ifdef __x86_64__
   if (IsaAllowed(Isa::kAvx512) && __builtin_cpu_supports("avx512f") &&
-      __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
-      __builtin_cpu_supports("avx512bf16")) {
+      __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+      __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bf16")) {
     return Avx512Bf16Kernels();
   }
 #endif

@@ -30,14 +30,37 @@ class Stopwatch {
 
 }  // namespace
 
+// Scratch for the duration of a scope.
+class Stream::Borrowed {
+ public:
+  explicit Borrowed(Stream& stream) : stream_(stream) {
+    const std::lock_guard lock(stream_.mutex_);
+    scratch_ = stream_.free_.back();
+    stream_.free_.pop_back();
+  }
+  ~Borrowed() {
+    const std::lock_guard lock(stream_.mutex_);
+    stream_.free_.push_back(scratch_);
+  }
+  float* cells() const { return scratch_->cells.get(); }
+  float* blocks() const { return scratch_->blocks.get(); }
+
+ private:
+  Stream& stream_;
+  Scratch* scratch_;
+};
+
 Stream::Stream(const LiveConfig& config, int width, int height, int threads, const Kernels& kernels)
     : across_(Padded(width, config.stride())),
       down_(Padded(height, config.stride())),
       blocks_x_(across_ / kMotionScale),
       blocks_y_(down_ / kMotionScale),
+      row_values_(static_cast<std::ptrdiff_t>(across_) * kCellChannels),
+      narrow_(kernels.element == Element::kBf16 ? Avx512NarrowRows() : nullptr),
       executor_(config, across_, down_, threads, kernels) {
-  x_.resize(static_cast<std::size_t>(down_) * across_ * kCellChannels);
-  memory_.resize(x_.size());
+  const std::size_t size = narrow_ != nullptr ? sizeof(Fixed) : sizeof(float);
+  x_ = MakeAligned<char>(down_ * row_values_ * size);
+  memory_ = MakeAligned<char>(down_ * row_values_ * size);
   count_.resize(static_cast<std::size_t>(blocks_y_) * blocks_x_);
   maps_.resize(count_.size() * kMapChannels);
 }
@@ -50,9 +73,14 @@ double Stream::Restore(const PackedLive& net, const float* cond, const ConstFram
   out_ = out;
   strength_ = strength;
   outside_ns_ = 0;
-  while (static_cast<int>(residuals_.size()) < pool.threads()) {
-    residuals_.push_back(MakeAligned<float>(static_cast<std::size_t>(across_) * kCellChannels));
-    free_residuals_.push_back(residuals_.back().get());
+  if (static_cast<int>(scratch_.size()) < pool.threads()) {
+    scratch_.clear();
+    free_.clear();
+    for (int i = 0; i < pool.threads(); ++i) {
+      scratch_.push_back({MakeAligned<float>(static_cast<std::size_t>(row_values_)),
+                          MakeAligned<float>(ScratchFloats(blocks_x_))});
+    }
+    for (Scratch& scratch : scratch_) free_.push_back(&scratch);
   }
   executor_.Run(net, cond, *this, pool);
   has_past_ = true;
@@ -60,22 +88,37 @@ double Stream::Restore(const PackedLive& net, const float* cond, const ConstFram
   return std::max(0.0, time.count() - 1e-6 * static_cast<double>(outside_ns_) / pool.threads());
 }
 
+void Stream::ReadRow(int y, float* cells) const {
+  // Below the frame its last row is repeated, right of it the last cell of each row.
+  ReadCellRow(in_, std::min(y, CellsAcross(in_.height) - 1), cells);
+  const int inside = CellsAcross(in_.width);
+  for (int x = inside; x < across_; ++x) {
+    std::copy_n(cells + (inside - 1) * kCellChannels, kCellChannels, cells + x * kCellChannels);
+  }
+}
+
 void Stream::Features(int block_row, float* features) {
   const Stopwatch watch(outside_ns_);
-  const int cells_x = CellsAcross(in_.width), cells_y = CellsAcross(in_.height);
-  const std::size_t row_floats = static_cast<std::size_t>(across_) * kCellChannels;
-  const std::size_t at = row_floats * block_row * kMotionScale;
-  for (int i = 0; i < kMotionScale; ++i) {
-    float* const row = x_.data() + at + i * row_floats;
-    // Below the frame its last row is repeated, right of it the last cell of each row.
-    ReadCellRow(in_, std::min(block_row * kMotionScale + i, cells_y - 1), row);
-    for (int x = cells_x; x < across_; ++x) {
-      std::copy_n(row + (cells_x - 1) * kCellChannels, kCellChannels, row + x * kCellChannels);
+  const int first = block_row * kMotionScale;
+  const float* const count = count_.data() + static_cast<std::size_t>(block_row) * blocks_x_;
+  const auto start = [&](auto* x, auto* memory) {
+    if (!has_past_) std::copy_n(x, row_values_ * kMotionScale, memory);
+  };
+  if (narrow_ != nullptr) {
+    const Borrowed scratch(*this);
+    Fixed* const x = RowOf<Fixed>(x_, first);
+    for (int i = 0; i < kMotionScale; ++i) {
+      ReadRow(first + i, scratch.cells());
+      narrow_->fix(scratch.cells(), static_cast<int>(row_values_), x + i * row_values_);
     }
+    start(x, RowOf<Fixed>(memory_, first));
+    narrow_->motion(x, RowOf<Fixed>(memory_, first), count, blocks_x_, features);
+  } else {
+    float* const x = RowOf<float>(x_, first);
+    for (int i = 0; i < kMotionScale; ++i) ReadRow(first + i, x + i * row_values_);
+    start(x, RowOf<float>(memory_, first));
+    MotionRow(x, RowOf<float>(memory_, first), count, blocks_x_, features);
   }
-  if (!has_past_) std::copy_n(x_.data() + at, row_floats * kMotionScale, memory_.data() + at);
-  MotionRow(x_.data() + at, memory_.data() + at,
-            count_.data() + static_cast<std::size_t>(block_row) * blocks_x_, blocks_x_, features);
 }
 
 void Stream::Keep(int block_row, const float* head) {
@@ -84,27 +127,34 @@ void Stream::Keep(int block_row, const float* head) {
   KeepBlocks(head, blocks_x_, count_.data() + at, maps_.data() + at * kMapChannels);
 }
 
-template <typename T>
-void Stream::Blend(int y, T* x, T* side) {
+void Stream::Input(int y, float* x, float* side) {
   const Stopwatch watch(outside_ns_);
-  const std::size_t at = static_cast<std::size_t>(y) * across_ * kCellChannels;
-  BlendRow(x_.data() + at, memory_.data() + at, maps_.data(), blocks_y_, y, across_, x, side);
+  BlendRow(RowOf<float>(x_, y), RowOf<float>(memory_, y), maps_.data(), blocks_y_, y, across_, x,
+           side);
+}
+
+void Stream::Input(int y, Bf16* x, Bf16* side) {
+  const Stopwatch watch(outside_ns_);
+  const Borrowed scratch(*this);
+  narrow_->blend(RowOf<Fixed>(x_, y),
+                 RowsBetween(maps_.data(), blocks_x_, blocks_y_, kMapChannels, y), across_,
+                 scratch.blocks(), RowOf<Fixed>(memory_, y), x, side);
 }
 
 void Stream::Output(int y, const float* output, const float* field) {
   const Stopwatch watch(outside_ns_);
-  std::unique_lock lock(mutex_);
-  float* const residual = free_residuals_.back();
-  free_residuals_.pop_back();
-  lock.unlock();
-  const std::size_t at = static_cast<std::size_t>(y) * across_ * kCellChannels;
-  CombineRow(output, x_.data() + at, maps_.data(), {field, blocks_x_, blocks_y_}, y, across_,
-             memory_.data() + at, residual);
+  const Borrowed scratch(*this);
+  if (narrow_ != nullptr) {
+    narrow_->combine(output, RowOf<Fixed>(x_, y),
+                     RowsBetween(field, blocks_x_, blocks_y_, kFieldChannels, y), across_,
+                     scratch.blocks(), RowOf<Fixed>(memory_, y), scratch.cells());
+  } else {
+    CombineRow(output, RowOf<float>(x_, y), maps_.data(), {field, blocks_x_, blocks_y_}, y, across_,
+               RowOf<float>(memory_, y), scratch.cells());
+  }
   // The frame may be restored in place: by now the rows below it that repeat its last row have been
   // read, since every output depends on all rows of its cell at the coarsest level.
-  if (y < CellsAcross(in_.height)) WriteCellRow(in_, out_, y, residual, strength_);
-  lock.lock();
-  free_residuals_.push_back(residual);
+  if (y < CellsAcross(in_.height)) WriteCellRow(in_, out_, y, scratch.cells(), strength_);
 }
 
 }  // namespace cpl::exec

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // A stream of frames through the executor, from pixels to pixels in one pass over the rows: what
-// recurrence.h defines, without LibTorch. The frame and the memory are float32 whatever the
-// network's element is: a mean over many frames would stick where it is in less.
+// recurrence.h defines, without LibTorch. In float32 frame and memory are held in float32 too, in
+// bfloat16 in 16 bits of fixed point (exec_narrow.h).
 #pragma once
 
 #include <atomic>
@@ -12,6 +12,7 @@
 
 #include "cpl/frame.h"
 #include "model/exec_live.h"
+#include "model/exec_narrow.h"
 
 namespace cpl::exec {
 
@@ -32,25 +33,39 @@ class Stream final : private FrameRows {
                  const FrameView& out, float strength, ThreadPool& pool);
 
  private:
+  // What a thread needs for itself while it works on rows.
+  struct Scratch {
+    Aligned<float> cells;   // [across_][12]
+    Aligned<float> blocks;  // ScratchFloats(blocks_x_)
+  };
+  class Borrowed;
+
   void Features(int block_row, float* features) override;
   void Keep(int block_row, const float* head) override;
-  void Input(int y, float* x, float* side) override { Blend(y, x, side); }
-  void Input(int y, Bf16* x, Bf16* side) override { Blend(y, x, side); }
+  void Input(int y, float* x, float* side) override;
+  void Input(int y, Bf16* x, Bf16* side) override;
   void Output(int y, const float* output, const float* field) override;
+
+  // Row y of the frame, filled up to the padded width.
+  void ReadRow(int y, float* cells) const;
   template <typename T>
-  void Blend(int y, T* x, T* side);
+  T* RowOf(const Aligned<char>& rows, int y) const {
+    return reinterpret_cast<T*>(rows.get()) + static_cast<std::ptrdiff_t>(y) * row_values_;
+  }
 
   const int across_, down_;  // padded size in cells
   const int blocks_x_, blocks_y_;
+  const std::ptrdiff_t row_values_;  // of a row of cells
+  const NarrowRows* const narrow_;   // null in float32
   LiveExecutor executor_;
-  // [down_][across_][12]
-  std::vector<float> x_, memory_;
+  // [down_][across_][12], float or Fixed
+  Aligned<char> x_, memory_;
   // Of blocks: [blocks_y_][blocks_x_], the same with kMapChannels.
   std::vector<float> count_, maps_;
-  // Rows of [across_][12], at least one for each thread, and which of them nobody uses.
-  std::vector<Aligned<float>> residuals_;
+  // At least one for each thread, and which of them nobody uses.
+  std::vector<Scratch> scratch_;
   std::mutex mutex_;
-  std::vector<float*> free_residuals_;
+  std::vector<Scratch*> free_;
   bool has_past_ = false;
   // Of the frame that runs.
   ConstFrameView in_;

@@ -18,7 +18,23 @@ CPL_INLINE Vec4 SpreadChroma(const float* chroma, int i) {
   return Load4(chroma + 4 * i);
 }
 
-template <PixelLayout kLayout>
+// Four cells of their Y' and the chroma of each.
+CPL_INLINE void StoreFourCells(const float* luma, const float (*chroma)[kChunk], int i, float* to) {
+  const Vec16 y = Load16(luma + 4 * i);
+  const Vec8 red_green = Join(Load4(chroma[0] + i), Load4(chroma[1] + i));
+  const Vec4 blue = Load4(chroma[2] + i);
+  const Vec16 c = __builtin_shufflevector(red_green, Join(blue, blue), 0, 1, 2, 3, 4, 5, 6, 7, 8, 9,
+                                          10, 11, 12, 13, 14, 15);
+  // R G B R | G B R G | B R G B
+  Store(to, Groups<0, 0, 0, 1>(y, y) +
+                __builtin_shufflevector(c, c, 0, 0, 0, 0, 4, 4, 4, 4, 8, 8, 8, 8, 1, 1, 1, 1));
+  Store(to + 16, Groups<1, 1, 2, 2>(y, y) +
+                     __builtin_shufflevector(c, c, 5, 5, 5, 5, 9, 9, 9, 9, 2, 2, 2, 2, 6, 6, 6, 6));
+  Store(to + 32, Groups<2, 3, 3, 3>(y, y) + __builtin_shufflevector(c, c, 10, 10, 10, 10, 3, 3, 3,
+                                                                    3, 7, 7, 7, 7, 11, 11, 11, 11));
+}
+
+template <PixelLayout kLayout, bool kWideVectors>
 CPL_INLINE void ReadRow(const CellRow& row, const ReadFactors& f, float* __restrict cells) {
   using Traits = LayoutTraits<kLayout>;
   constexpr int kChroma = Traits::kChroma;
@@ -51,7 +67,11 @@ CPL_INLINE void ReadRow(const CellRow& row, const ReadFactors& f, float* __restr
         chroma[1][i] = add.g;
         chroma[2][i] = add.b;
       }
-      for (int i = 0; i < count; ++i, to += 12) {
+      int i = 0;
+      if constexpr (kWideVectors && kChroma == 1) {
+        for (; i + 4 <= count; i += 4, to += 48) StoreFourCells(values[0], chroma, i, to);
+      }
+      for (; i < count; ++i, to += 12) {
         const Vec4 luma = Load4(values[0] + 4 * i);
         for (int c = 0; c < 3; ++c) Store(to + 4 * c, luma + SpreadChroma<kChroma>(chroma[c], i));
       }
@@ -115,16 +135,11 @@ CPL_INLINE void SumShared(const float* __restrict quads, float factor, float* __
   }
 }
 
-// Cells i and i + 1 of a chunk.
-template <PixelLayout kLayout>
-CPL_INLINE void ChangePair(const WriteFactors& f, const float* residual, int i,
-                           float (*quads)[kQuads]) {
+// From R', G', B' of cell i of a chunk and those behind it.
+template <PixelLayout kLayout, typename V>
+CPL_INLINE void StoreChange(const WriteFactors& f, const Rgb<V>& sane, int i,
+                            float (*quads)[kQuads]) {
   using Traits = LayoutTraits<kLayout>;
-  // R G | B R | G B
-  const Vec8 v0 = SaneResidual(Load8(residual)), v1 = SaneResidual(Load8(residual + 8)),
-             v2 = SaneResidual(Load8(residual + 16));
-  const Rgb<Vec8> sane = {Join(Low(v0), High(v1)), Join(High(v0), Low(v2)),
-                          Join(Low(v1), High(v2))};
   if constexpr (Traits::kRgb) {
     Store(quads[0] + 4 * i, sane.r * f.rgb);
     Store(quads[1] + 4 * i, sane.g * f.rgb);
@@ -133,13 +148,38 @@ CPL_INLINE void ChangePair(const WriteFactors& f, const float* residual, int i,
     Store(quads[0] + 4 * i, LumaChange(f, sane));
   }
   if constexpr (Traits::kChroma > 0 && !Traits::kRgb) {
-    const Vec8 luma = LumaOf(f, sane);
+    const V luma = LumaOf(f, sane);
     Store(quads[1] + 4 * i, sane.b - luma);
     Store(quads[2] + 4 * i, sane.r - luma);
   }
 }
 
+// Cells i and i + 1 of a chunk.
 template <PixelLayout kLayout>
+CPL_INLINE void ChangePair(const WriteFactors& f, const float* residual, int i,
+                           float (*quads)[kQuads]) {
+  // R G | B R | G B
+  const Vec8 v0 = SaneResidual(Load8(residual)), v1 = SaneResidual(Load8(residual + 8)),
+             v2 = SaneResidual(Load8(residual + 16));
+  StoreChange<kLayout, Vec8>(
+      f, {Join(Low(v0), High(v1)), Join(High(v0), Low(v2)), Join(Low(v1), High(v2))}, i, quads);
+}
+
+// Cells i .. i + 3.
+template <PixelLayout kLayout>
+CPL_INLINE void ChangeFour(const WriteFactors& f, const float* residual, int i,
+                           float (*quads)[kQuads]) {
+  // R G B R | G B R G | B R G B
+  const Vec16 v0 = SaneResidual(Load16(residual)), v1 = SaneResidual(Load16(residual + 16)),
+              v2 = SaneResidual(Load16(residual + 32));
+  StoreChange<kLayout, Vec16>(f,
+                              {Groups<0, 1, 2, 5>(Groups<0, 3, 6, 6>(v0, v1), v2),
+                               Groups<0, 1, 2, 6>(Groups<1, 4, 7, 7>(v0, v1), v2),
+                               Groups<0, 1, 4, 7>(Groups<2, 5, 5, 5>(v0, v1), v2)},
+                              i, quads);
+}
+
+template <PixelLayout kLayout, bool kWideVectors>
 CPL_INLINE void WriteRow(const CellRow& row, const WriteFactors& f,
                          const float* __restrict residual) {
   using Traits = LayoutTraits<kLayout>;
@@ -154,6 +194,9 @@ CPL_INLINE void WriteRow(const CellRow& row, const WriteFactors& f,
     LoadChunk<kLayout>(row, place, &chunk);
     const float* from = residual + std::ptrdiff_t{12} * cell;
     int i = 0;
+    if constexpr (kWideVectors) {
+      for (; i + 4 <= count; i += 4, from += 48) ChangeFour<kLayout>(f, from, i, quads);
+    }
     for (; i + 2 <= count; i += 2, from += 24) ChangePair<kLayout>(f, from, i, quads);
     if (i < count) {
       float last[24] = {};
@@ -179,12 +222,12 @@ CPL_INLINE void WriteRow(const CellRow& row, const WriteFactors& f,
 #define CPL_PIXEL_VARIANT(NAME, LABEL, TARGET)                                           \
   template <PixelLayout kLayout>                                                         \
   TARGET void Read##NAME(const CellRow& row, const ReadFactors& factors, float* cells) { \
-    ReadRow<kLayout>(row, factors, cells);                                               \
+    ReadRow<kLayout, SimdLevel::k##NAME == SimdLevel::kAvx512>(row, factors, cells);     \
   }                                                                                      \
   template <PixelLayout kLayout>                                                         \
   TARGET void Write##NAME(const CellRow& row, const WriteFactors& factors,               \
                           const float* residual) {                                       \
-    WriteRow<kLayout>(row, factors, residual);                                           \
+    WriteRow<kLayout, SimdLevel::k##NAME == SimdLevel::kAvx512>(row, factors, residual); \
   }                                                                                      \
   constexpr PixelKernels k##NAME = {                                                     \
       LABEL,                                                                             \

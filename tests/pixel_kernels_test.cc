@@ -304,12 +304,7 @@ TEST(CombineTest, VariantsForAllCpusGiveTheSameBits) {
     kernels.blend(s.x.data(), s.memory.data(), maps, s.cells, all[3].data(), all[4].data());
     kernels.combine(s.output.data(), s.x.data(), maps, gains, s.cells, all[5].data(),
                     all[6].data());
-    std::vector<std::uint16_t> blend(all[3].size()), side(all[4].size());
-    kernels.blend_bf16(s.x.data(), s.memory.data(), maps, s.cells, blend.data(), side.data());
-    kernels.round(all[3].data(), static_cast<int>(blend.size()), halves.data());
-    EXPECT_TRUE(std::equal(blend.begin(), blend.end(), halves.begin())) << kernels.name;
     kernels.round(all[4].data(), static_cast<int>(halves.size()), halves.data());
-    EXPECT_EQ(side, halves) << kernels.name;
     kernels.widen(halves.data(), static_cast<int>(halves.size()), all[7].data());
     return all;
   };

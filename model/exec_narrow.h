@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What combine.h has in float32, for streams in bfloat16: frame and memory in 16 bits, which
+// halves what has to come from memory, and the network's input written as it reads it.
+//
+// 16 bits of fixed point, not of a float: a mean of up to 16 frames must not stick, and near white
+// a bfloat16 is as coarse as half an 8-bit level. Here a step is 1/64 of one.
+#pragma once
+
+#include <cstdint>
+
+#include "model/combine_kernels.h"
+#include "model/exec_kernels.h"
+
+namespace cpl::exec {
+
+// Normalised units times kFixedScale, so +-8. Saturates; nominal white is at 2, and what limited
+// range and chroma let a frame hold lies within 6.
+using Fixed = std::int16_t;
+inline constexpr float kFixedScale = 4096;
+
+// Floats of scratch for one call on so many blocks across.
+constexpr int ScratchFloats(int blocks) { return 4 * blocks + 32; }
+
+// As the functions of combine.h, where not said otherwise. The results are theirs but for rounding,
+// and the same bits for any division of the work. NaN never reaches memory or residual.
+struct NarrowRows {
+  // Any count.
+  void (*fix)(const float* from, int count, Fixed* to);
+  void (*motion)(const Fixed* x, const Fixed* memory, const float* count, int blocks,
+                 float* features);
+  // `memory` becomes the blend, in which combine finds it.
+  void (*blend)(const Fixed* x, const RowPair& maps, int cells, float* scratch, Fixed* memory,
+                Bf16* blend, Bf16* side);
+  // `memory` is the blend, and becomes the next memory.
+  void (*combine)(const float* output, const Fixed* x, const RowPair& gains, int cells,
+                  float* scratch, Fixed* memory, float* residual);
+};
+
+// Of the CPUs that Bf16Kernels are for; null where the build has none.
+const NarrowRows* Avx512NarrowRows();
+
+}  // namespace cpl::exec
