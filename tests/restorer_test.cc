@@ -189,10 +189,11 @@ TEST_F(RestorerTest, Bf16StaysCloseToFp32) {
   EXPECT_EQ(Load(Weights::kRandom, {Precision::kBf16, 2})->precision(),
             has_bf16 ? Precision::kBf16 : Precision::kFp32);
   if (!has_bf16) GTEST_SKIP() << "this CPU multiplies no bfloat16; it gets float32";
-  const auto fp32 = Last(*Load(Weights::kRandom, {Precision::kFp32, 2})->NewStream(), 2, Pinned(1));
-  const auto bf16 = Last(*Load(Weights::kRandom, {Precision::kBf16, 2})->NewStream(), 2, Pinned(1));
+  // One frame: what random weights leave in the memory is no picture and beyond its range. The
+  // shipped model is held to 45 dB over several.
+  const auto fp32 = Last(*Load(Weights::kRandom, {Precision::kFp32, 2})->NewStream(), 1, Pinned(1));
+  const auto bf16 = Last(*Load(Weights::kRandom, {Precision::kBf16, 2})->NewStream(), 1, Pinned(1));
   EXPECT_NE(fp32, bf16) << "bf16 was not used";
-  // Random weights amplify what trained ones do not: the shipped model is held to 45 dB.
   EXPECT_GT(BytePsnr(fp32, bf16), 40);
 }
 
