@@ -201,10 +201,12 @@ void Blend(const Fixed* x, const RowPair& rows, int cells, float* scratch, Fixed
     for (int v = 0; v < 3; ++v) {
       const __m512 now = LoadFixed(x + 16 * v);
       d[v] = _mm512_sub_ps(now, LoadFixed(memory + 16 * v));
-      // d - c of recurrence.h: what is beyond the clip.
-      const __m512 low = _mm512_sub_ps(_mm512_setzero_ps(), clip[v]);
-      const __m512 beyond = _mm512_sub_ps(d[v], _mm512_max_ps(low, _mm512_min_ps(clip[v], d[v])));
-      z[v] = _mm512_fnmadd_ps(outlier[v], beyond, _mm512_fnmadd_ps(keep[v], d[v], now));
+      // recurrence.h, of what is beyond the clip on either side.
+      const __m512 zero = _mm512_setzero_ps();
+      const __m512 above = _mm512_max_ps(zero, _mm512_sub_ps(d[v], clip[v]));
+      const __m512 below = _mm512_min_ps(zero, _mm512_add_ps(d[v], clip[v]));
+      z[v] = _mm512_fnmadd_ps(outlier[v], above,
+                              _mm512_fnmadd_ps(keep[v], _mm512_sub_ps(d[v], below), now));
       StoreFixed(memory + 16 * v, z[v]);
       z[v] = _mm512_mul_ps(z[v], unit);
       d[v] = _mm512_mul_ps(d[v], unit);

@@ -126,9 +126,8 @@ TEST_F(NarrowRowsTest, CombineIsCombineRow) {
     const Floats gains =
         Random(static_cast<std::size_t>(2 * blocks) * kFieldChannels, -0.3f, 0.3f, 4);
     // All of the past is kept and nothing is cut off: combine.h's blend is the memory.
-    const Floats maps(static_cast<std::size_t>(2 * blocks) * kMapChannels, 1.0f);
-    Floats no_outliers = maps;
-    for (std::size_t i = 3; i < maps.size(); i += kMapChannels) no_outliers[i] = 0;
+    Floats maps;
+    for (int i = 0; i < 2 * blocks; ++i) maps.insert(maps.end(), {1.0f, 1.0f, 100.0f, 0.0f});
     Floats scratch(ScratchFloats(blocks));
     for (const int y : {0, 3, 7}) {
       FixedRow memory = blend;
@@ -137,8 +136,8 @@ TEST_F(NarrowRowsTest, CombineIsCombineRow) {
       rows_->combine(output.data(), x.data(),
                      RowsBetween(gains.data(), blocks, 2, kFieldChannels, y), cells, scratch.data(),
                      memory.data(), residual.data());
-      CombineRow(output.data(), AsFloats(x).data(), no_outliers.data(), {gains.data(), blocks, 2},
-                 y, cells, wanted_memory.data(), wanted.data());
+      CombineRow(output.data(), AsFloats(x).data(), maps.data(), {gains.data(), blocks, 2}, y,
+                 cells, wanted_memory.data(), wanted.data());
       for (std::size_t i = 0; i < values; ++i) {
         ASSERT_NEAR(residual[i], wanted[i], 3e-6) << i;
         ASSERT_NEAR(static_cast<float>(memory[i]) * kStep, wanted_memory[i], kStep / 2 + 3e-6f)
