@@ -29,6 +29,7 @@ struct EvalOptions {
   std::string temporal = "on";
   std::string restored;
   std::string save;
+  bool no_ssim = false;
   std::string json;
 };
 
@@ -143,6 +144,7 @@ void RunEval(const EvalOptions& options) {
   plan.matrix = options.matrix;
   plan.threads = EffectiveThreads(options.model.threads);
   plan.save = options.save;
+  plan.ssim = !options.no_ssim;
   std::shared_ptr<Model> model;
   if (!options.restored.empty()) {
     if (plan.matrix || !plan.save.empty()) {
@@ -256,6 +258,8 @@ void AddEvalCommand(CLI::App& app) {
       ->add_option("--save", options->save,
                    "Write the restored pictures to DIR/KIND/NAME.png, or DIR/KIND/CLIP/0000.png")
       ->type_name("DIR");
+  command->add_flag("--no-ssim", options->no_ssim,
+                    "Leave SSIM out, which takes most of the time; it is null then");
   command
       ->add_option("--json", options->json,
                    "Write all figures to this file; an infinite PSNR is null and left out of means")

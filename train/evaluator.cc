@@ -5,6 +5,7 @@
 #include <deque>
 #include <filesystem>
 #include <future>
+#include <limits>
 #include <utility>
 
 #include "cpl/error.h"
@@ -22,6 +23,7 @@ struct Frame {
   cv::Mat target;
   cv::Mat output;
   fs::path save_as;  // empty: nowhere
+  bool ssim = true;
 };
 
 fs::path SavedAs(const EvalPlan& plan, const std::string& kind, const EvalSequence& sequence,
@@ -63,9 +65,16 @@ bool Equal(const cv::Mat& a, const cv::Mat& b) { return cv::norm(a, b, cv::NORM_
 
 FrameScores Score(const Frame& frame) {
   FrameScores scores;
-  scores.output = Compare(frame.output, frame.target);
+  const cv::Mat luma = Luma(frame.target);
+  if (frame.ssim) {
+    scores.output = Compare(frame.output, frame.target);
+  } else {
+    scores.output.psnr_rgb = Psnr(frame.output, frame.target);
+    scores.output.psnr_y = Psnr(Luma(frame.output), luma);
+    scores.output.ssim_rgb = scores.output.ssim_y = std::numeric_limits<double>::quiet_NaN();
+  }
   scores.psnr_input_rgb = Psnr(frame.input, frame.target);
-  scores.psnr_input_y = Psnr(Luma(frame.input), Luma(frame.target));
+  scores.psnr_input_y = Psnr(Luma(frame.input), luma);
   scores.bit_exact = Equal(frame.output, frame.input);
   if (!frame.save_as.empty()) WriteImage(frame.save_as.string(), frame.output);
   return scores;
@@ -169,6 +178,7 @@ class Run {
                    if (stream_ != nullptr) ++scores.prompt_counts[PromptName(said.prompt)];
                    if (plan_.clips && prompt && *prompt != said.prompt) ++scores.prompt_changes;
                    prompt = said.prompt;
+                   frame.ssim = plan_.ssim;
                    if (!plan_.save.empty())
                      frame.save_as = SavedAs(plan_, scores.name, sequence, pair);
                    if (plan_.clips) flicker.Add(frame.output, frame.target);

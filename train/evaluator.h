@@ -60,6 +60,7 @@ struct EvalPlan {
   bool matrix = false;  // run each kind again with each prompt forced
   RestoreParams params;
   std::string save;  // folder for what the model made: SAVE/<kind>[/<clip>]/<stem>.png
+  bool ssim = true;  // which takes longer than a live model does
   int threads = 1;   // for the metrics, which are computed while the model works on the next frame
 };
 

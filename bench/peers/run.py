@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Speed beside peers, in one run and one table. Called by run.sh."""
+import argparse
+import json
+import os
+import pathlib
+import platform
+import subprocess
+import sys
+import tempfile
+
+import frames
+import networks
+
+SWEEP = ["640x360", "960x540", "1280x720", "1920x1080", "2560x1440", "3840x2160"]
+
+
+def machine():
+    for line in open("/proc/cpuinfo"):
+        if line.startswith("model name"):
+            return f"{line.split(':', 1)[1].strip()}, {os.cpu_count()} CPUs"
+    return platform.machine()
+
+
+def cpl_json(cpl, *words):
+    with tempfile.NamedTemporaryFile(suffix=".json") as file:
+        done = subprocess.run([cpl, *map(str, words), "--json", file.name], text=True,
+                              stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        if done.returncode != 0:
+            sys.exit(done.stderr)
+        return json.loads(pathlib.Path(file.name).read_text())
+
+
+def sweep(cpl, model, threads):
+    """The element and memory by size of the frame."""
+    rows = []
+    for size in SWEEP:
+        bench = cpl_json(cpl, "bench", "--model", model, "--threads", threads, "--size", size,
+                         "--frames", 15, "--quick")
+        width, height = map(int, size.split("x"))
+        rows.append({"size": size, "pixels": width * height,
+                     "element_ms": bench["element_ms"]["p50"],
+                     "network_ms": bench["network_ms"]["p50"], "rss_mb": bench["rss_mb"],
+                     "first_frame_s": bench["first_frame_s"], "precision": bench["precision"]})
+        print(f"peers: {size}: {rows[-1]['element_ms']:.1f} ms", flush=True)
+    return rows
+
+
+def plot(rows):
+    """Time by pixels as SVG, with the line through the origin and the largest size."""
+    width, height, left, bottom = 640, 400, 60, 50
+    most_x, most_y = (max(r[k] for r in rows) * 1.08 for k in ("pixels", "element_ms"))
+
+    def at(pixels, ms):
+        return (left + pixels / most_x * (width - left - 20),
+                height - bottom - ms / most_y * (height - bottom - 20))
+
+    parts = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
+             'font-family="sans-serif" font-size="12">',
+             f'<rect width="{width}" height="{height}" fill="white"/>']
+    x0, y0 = at(0, 0)
+    x1, y1 = at(most_x, 0)[0], at(0, most_y)[1]
+    parts.append(f'<path d="M{x0} {y1}V{y0}H{x1}" fill="none" stroke="#444"/>')
+    slope = max(r["element_ms"] / r["pixels"] for r in rows[-1:])
+    xe, ye = at(most_x, min(most_y, slope * most_x))
+    parts.append(f'<path d="M{x0} {y0}L{xe:.1f} {ye:.1f}" stroke="#bbb" stroke-dasharray="4"/>')
+    for row in rows:
+        x, y = at(row["pixels"], row["element_ms"])
+        parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="#1668b8"/>'
+                     f'<text x="{x - 6:.1f}" y="{y - 8:.1f}" text-anchor="end">{row["size"]} '
+                     f'{row["element_ms"]:.0f} ms</text>')
+    parts.append(f'<text x="{(x0 + x1) / 2}" y="{height - 14}" text-anchor="middle">pixels of a '
+                 f'frame (to {most_x / 1e6:.1f} million)</text>'
+                 f'<text x="14" y="{(y0 + y1) / 2}" transform="rotate(-90 14 {(y0 + y1) / 2})" '
+                 'text-anchor="middle">element, ms a frame</text></svg>')
+    return "\n".join(parts) + "\n"
+
+
+def markdown(result):
+    net, whole = result["network"], result["frames"]
+    versions = ", ".join(f"{k} {v}" for k, v in result["versions"].items() if k != "CPUs")
+    lines = ["# Beside peers", "",
+             f"`bench/peers/run.sh --commit`, one run: {result['machine']}, {net['threads']} "
+             f"threads, model {result['model']} ({result['macs_per_pixel']:.0f} multiply-adds a "
+             f"pixel), commit {result['commit']}. {versions}.", "",
+             "## The same network", "",
+             f"The network proper at {net['size']}, one prompt folded in, same inputs; contenders "
+             "take turns. Peak: a 2048^3 product of the same type by PyTorch in the same turns "
+             f"(fp32 {net['peak_gmacs']['fp32']:.0f}, bf16 {net['peak_gmacs']['bf16']:.0f} GMAC/s). "
+             "Deviation: largest difference from ours in float32, of the largest value. ONNX "
+             "Runtime's CPU kernels have no bf16 convolution.", "",
+             "| | median ms | best ms | of the peak | time over ours, same precision | deviation |",
+             "|---|---:|---:|---:|---:|---:|"]
+    for name, ms in net["ms"].items():
+        ours = net["ms"]["ours " + name.rsplit(" ", 1)[1]]["median"]
+        lines.append(f"| {name} | {ms['median']:.1f} | {ms['best']:.1f} | "
+                     f"{100 * ms['share_of_peak']:.0f} % | {ms['median'] / ours:.2f} | "
+                     f"{net['deviation'][name]:.1e} |")
+    lines += ["", "## Whole frames, raw NV12 in", "",
+              f"At {whole['size']}; {whole['note']}.", "", "| | ms a frame | how |",
+              "|---|---:|---|"]
+    lines += [f"| {name} | {row['ms']:.1f} | {row['how']} |" for name, row in whole["rows"].items()]
+    lines += ["", "## By size", "", "![time by pixels](peers.svg)", "",
+              "| size | element, ms | ns a pixel | network, ms | resident, MB | first frame, s |",
+              "|---|---:|---:|---:|---:|---:|"]
+    for row in result["sweep"]:
+        lines.append(f"| {row['size']} | {row['element_ms']:.1f} | "
+                     f"{1e6 * row['element_ms'] / row['pixels']:.1f} | {row['network_ms']:.1f} | "
+                     f"{row['rss_mb']:.0f} | {row['first_frame_s']:.2f} |")
+    lines += ["", "## `cpl bench`", "",
+              "| | this machine | AVX2 only |", "|---|---:|---:|"]
+    both = [result["bench"], result["bench_avx2"]]
+
+    def row(title, value):
+        lines.append(f"| {title} | " + " | ".join(value(b) for b in both) + " |")
+
+    row("precision, kernels", lambda b: f"{b['precision']}, {b['isa']}")
+    row("matrix peak, GMAC/s", lambda b: f"{b['peak_gmacs']:.0f}")
+    row(f"network at {both[0]['size']}, ms", lambda b: f"{b['network_ms']['p50']:.1f}")
+    row("of the peak", lambda b: f"{100 * b['network_share']:.0f} %")
+    row("element, ms (p95)", lambda b: f"{b['element_ms']['p50']:.1f} "
+                                       f"({b['element_ms']['p95']:.1f})")
+    row("element over network", lambda b: f"{b['element_over_network']:.2f}")
+    for stream in both[0]["streams"]:
+        row(f"streams of {stream} (frames/s in all)",
+            lambda b: f"{b['streams'][stream]} ({b['streams_fps'][stream]:.0f})")
+    row("first frame, s", lambda b: f"{b['first_frame_s']:.2f}")
+    row("resident, MB", lambda b: f"{b['rss_mb']:.0f}")
+    row("recommended", lambda b: f"{b['recommended']['precision']}, "
+                                 f"{b['recommended']['threads']} threads")
+    return "\n".join(lines) + "\n"
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="bench/peers/run.sh")
+    parser.add_argument("--model", default="live", help="file or name")
+    parser.add_argument("--prompt", default="rain")
+    parser.add_argument("--size", default="1280x720")
+    parser.add_argument("--threads", type=int, default=min(2, os.cpu_count()))
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--commit", action="store_true", help="write bench/results/peers.*")
+    parser.add_argument("--build", required=True, type=pathlib.Path, help=argparse.SUPPRESS)
+    parser.add_argument("--root", required=True, type=pathlib.Path, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    size = tuple(map(int, options.size.split("x")))
+    cpl = options.build / "train" / "cpl"
+    info = json.loads(subprocess.run([cpl, "info", options.model, "--json"], check=True,
+                                     capture_output=True, text=True).stdout)
+    model = info["path"]
+    commit = subprocess.run(["git", "-C", options.root, "rev-parse", "--short", "HEAD"],
+                            capture_output=True, text=True).stdout.strip()
+    result = {"machine": machine(), "model": pathlib.Path(model).name, "commit": commit,
+              "macs_per_pixel": info["macs_per_pixel"]}
+    # What the element and the command do comes first: PyTorch's threads are not there yet.
+    result["bench"] = cpl_json(cpl, "bench", "--model", model, "--size", options.size,
+                               "--threads", options.threads)
+    result["bench_avx2"] = cpl_json(cpl, "bench", "--model", model, "--size", options.size,
+                                    "--threads", options.threads, "--isa", "avx2")
+    for bench in (result["bench"], result["bench_avx2"]):
+        bench["model"] = pathlib.Path(bench["model"]).name
+    result["sweep"] = sweep(cpl, model, options.threads)
+    result["frames"] = frames.measure(size, options.threads, model)
+    result["network"] = networks.compare(
+        options.build / "bench" / "peers_contender", model, options.prompt, size, options.threads,
+        options.rounds, info["macs_per_pixel"])
+    result["versions"] = {**networks.versions(), **frames.versions()}
+
+    folder = options.root / ("bench/results" if options.commit else "out/peers")
+    folder.mkdir(parents=True, exist_ok=True)
+    text = markdown(result)
+    (folder / "peers.json").write_text(json.dumps(result, indent=1) + "\n")
+    (folder / "peers.md").write_text(text)
+    (folder / "peers.svg").write_text(plot(result["sweep"]))
+    print(text)
+
+
+if __name__ == "__main__":
+    main()
