@@ -78,7 +78,7 @@ show dpkg-query -W 'cplrestore*' 'libcpl*' gstreamer1.0-cplrestore
 show gst-inspect-1.0 cplrestore | head -n 12
 show gst-launch-1.0 videotestsrc num-buffers=30 pattern=ball ! video/x-raw,width=320,height=240 ! \
   cpldegrade kind=rain ! cplrestore bypass=off ! fakesink
-show cpl info live
+show cpl info live | head -n 9
 gst-launch-1.0 -q videotestsrc num-buffers=1 ! video/x-raw,width=320,height=240 ! pngenc ! filesink location=/tmp/in.png
 show cpl restore /tmp/in.png /tmp/out.png
 gst-launch-1.0 -q filesrc location=/tmp/in.png ! pngdec ! videoconvert ! video/x-raw,format=RGB ! filesink location=/tmp/rgb
@@ -86,7 +86,7 @@ gst-launch-1.0 -q filesrc location=/tmp/in.png ! pngdec ! videoconvert ! video/x
 show sh -c 'g++ /packages/restore_ppm.cc -o /tmp/restore_ppm $(pkg-config --cflags --libs cpl)'
 show /tmp/restore_ppm /tmp/in.ppm /tmp/out.ppm
 show sh -c 'LANGUAGE=de CPL_RUNTIME=/missing gst-launch-1.0 videotestsrc num-buffers=1 ! cplrestore ! fakesink 2>&1 | grep CPL_RUNTIME'
-show apt-get purge -y -qq 'cplrestore*' 'libcpl*' gstreamer1.0-cplrestore
+show apt-get purge -o Dpkg::Use-Pty=0 -y -qq 'cplrestore*' 'libcpl*' gstreamer1.0-cplrestore
 END
 { echo; echo '# In a clean Debian 12'; cat "$work/run.log"; } >>"$log"
 [ -z "$(find "$clean/usr" -path '*cplrestore*' -print -quit)" ] || die 'something is left after purging'
