@@ -123,6 +123,7 @@ struct Degrader::Impl {
   int width;
   int height;
   std::optional<CoverMap> map;  // Shared by rain and snow.
+  CoverCut rain_cut, snow_cut;
   std::optional<RainEffect> rain;
   std::optional<SnowEffect> snow;
   std::optional<HazeEffect> haze;
@@ -180,6 +181,20 @@ Degrader& Degrader::operator=(Degrader&&) noexcept = default;
 
 const Spec& Degrader::spec() const { return impl_->spec; }
 
+void Degrader::CutFrom(Kind kind, const CoverCut& cut) {
+  Impl& clip = *impl_;
+  const bool inside = cut.clip != nullptr && cut.x >= 0 && cut.y >= 0 &&
+                      cut.x + clip.width <= cut.clip->width() &&
+                      cut.y + clip.height <= cut.clip->height();
+  const bool there = (kind == Kind::kRain && clip.rain) || (kind == Kind::kSnow && clip.snow);
+  if (!inside || !there) {
+    throw Error(ErrorCode::kInvalidArgument,
+                "degradation: layers are cut for rain or snow that the spec has, out of a larger "
+                "clip");
+  }
+  (kind == Kind::kRain ? clip.rain_cut : clip.snow_cut) = cut;
+}
+
 void Degrader::Prepare(const ImageView& clean) {
   impl_->CheckSize(clean);
   if (impl_->haze) impl_->haze->Prepare(clean);
@@ -190,8 +205,17 @@ void Degrader::Apply(const ImageView& rgb, std::int64_t frame_index) {
   clip.CheckSize(rgb);
   if (clip.haze && (clip.haze->follow() || !clip.haze->prepared())) clip.haze->Prepare(rgb);
   const float brightness = clip.map ? MeanLuma(rgb) : 0;
-  if (clip.rain) clip.rain->Apply(rgb, frame_index, brightness, *clip.map);
-  if (clip.snow) clip.snow->Apply(rgb, frame_index, brightness, *clip.map);
+  const auto add = [&](const auto& effect, const CoverCut& cut) {
+    if (!effect) return;
+    if (cut.clip != nullptr) {
+      cut.clip->Fill(frame_index, cut.x, cut.y, cut.mirror, *clip.map);
+    } else {
+      effect->Draw(frame_index, *clip.map);
+    }
+    effect->Compose(rgb, brightness, *clip.map);
+  };
+  add(clip.rain, clip.rain_cut);
+  add(clip.snow, clip.snow_cut);
   if (clip.haze) clip.haze->Apply(rgb, frame_index);
   if (clip.blur) clip.blur->Apply(rgb, frame_index);
   if (clip.low_light) clip.low_light->Apply(rgb, frame_index);

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <memory>
 
+#include "degrade/cover_clip.h"
 #include "degrade/image.h"
 #include "degrade/rng.h"
 #include "degrade/spec.h"
@@ -34,6 +35,11 @@ class Degrader {
   // Takes the haze's depth from this clean frame. Without this call the first frame given to Apply
   // serves; call it where that one is not the clip's first. Reads `clean` only.
   void Prepare(const ImageView& clean);
+
+  // Takes the streaks (Kind::kRain) or flakes (Kind::kSnow) out of a clip that was drawn
+  // beforehand, instead of drawing them; all else is as the spec says. Throws
+  // Error(kInvalidArgument) where the cut lies outside of the clip, or the spec has no such kind.
+  void CutFrom(Kind kind, const CoverCut& cut);
 
   // Degrades `rgb` in place as frame `frame_index` (0, 1, ...; 0 for a still picture), in the
   // physical order rain, snow, haze, blur, low light, noise, and clips to [0, 1]. Not rounded: see

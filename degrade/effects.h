@@ -35,8 +35,9 @@ class NoiseEffect {
 class RainEffect {
  public:
   RainEffect(const RainSpec& spec, std::uint64_t seed) : spec_(spec), seed_(seed) {}
-  // Draws into `map`, then composes. `brightness` is the mean of the clean frame.
-  void Apply(const ImageView& rgb, std::int64_t frame, float brightness, CoverMap& map) const;
+  void Draw(std::int64_t frame, CoverMap& map) const;
+  // `brightness` is the mean of the clean frame.
+  void Compose(const ImageView& rgb, float brightness, const CoverMap& map) const;
 
  private:
   RainSpec spec_;
@@ -46,7 +47,8 @@ class RainEffect {
 class SnowEffect {
  public:
   SnowEffect(const SnowSpec& spec, std::uint64_t seed, int width, int height);
-  void Apply(const ImageView& rgb, std::int64_t frame, float brightness, CoverMap& map) const;
+  void Draw(std::int64_t frame, CoverMap& map) const;
+  void Compose(const ImageView& rgb, float brightness, const CoverMap& map) const;
 
  private:
   // A flake's constants. It lives in a box larger than the picture by `margin` on each side.

@@ -49,13 +49,15 @@ void DrawLayer(const RainLayer& layer, float angle, Rng rng, CoverMap& map) {
 
 }  // namespace
 
-void RainEffect::Apply(const ImageView& rgb, std::int64_t frame, float brightness,
-                       CoverMap& map) const {
+void RainEffect::Draw(std::int64_t frame, CoverMap& map) const {
   map.Clear();
   for (std::size_t i = 0; i < spec_.layers.size(); ++i) {
     DrawLayer(spec_.layers[i], spec_.angle,
               Rng(seed_, kStream, static_cast<std::uint64_t>(frame), i), map);
   }
+}
+
+void RainEffect::Compose(const ImageView& rgb, float brightness, const CoverMap& map) const {
   const float lit = LitBy(brightness, spec_.light);
   const float colour[3] = {spec_.colour[0] * lit, spec_.colour[1] * lit, spec_.colour[2] * lit};
   ComposeCover(rgb, map, spec_.absorb, colour, spec_.veil, spec_.air * lit);

@@ -62,8 +62,7 @@ SnowEffect::SnowEffect(const SnowSpec& spec, std::uint64_t seed, int width, int 
   }
 }
 
-void SnowEffect::Apply(const ImageView& rgb, std::int64_t frame, float brightness,
-                       CoverMap& map) const {
+void SnowEffect::Draw(std::int64_t frame, CoverMap& map) const {
   map.Clear();
   const double t = static_cast<double>(frame);
   const double gust_rate = 2 * kPi / spec_.gust_period;
@@ -104,6 +103,9 @@ void SnowEffect::Apply(const ImageView& rgb, std::int64_t frame, float brightnes
       DrawFlake(map, flake);
     }
   }
+}
+
+void SnowEffect::Compose(const ImageView& rgb, float brightness, const CoverMap& map) const {
   const float lit = LitBy(brightness, spec_.light);
   const float colour[3] = {spec_.colour[0] * lit, spec_.colour[1] * lit, spec_.colour[2] * lit};
   ComposeCover(rgb, map, 1.0f, colour, spec_.veil, spec_.air * lit);

@@ -480,6 +480,52 @@ TEST_F(Cli, EvaluationSkipsAndNamesWhatItCannotUse) {
 }
 
 // Figures differ from run to run; that they are all there, and of what was asked for, does not.
+TEST_F(Cli, LooksAtDataBeforeTraining) {
+  for (int i = 0; i < 3; ++i) PutPicture("photos/p" + std::to_string(i) + ".png", Picture(i));
+  PutPicture("rain/input/1.png", Picture(7));
+  PutPicture("rain/target/1.png", Picture(8));
+  PutPicture("rain/input/2.png", Picture(9));
+  std::ofstream(Path("photos/torn.png")) << "x";
+  std::ofstream(Path("recipe.toml")) << "name = \"m\"\n[model]\nprompts = [\"noise\", \"rain\"]\n"
+                                        "[data]\nclean = [\"photos\"]\npairs = [\"rain\"]\n[run]\n"
+                                        "output = \"" +
+                                            Path("run") +
+                                            "\"\n"
+                                            "[[stage]]\nname = \"one\"\nsteps = 1\npatch = 64\n"
+                                            "batch = { noise = 1, rain = 2 }\n";
+  const Result result = Cpl({"train", Path("recipe.toml"), "--dry-run"});
+  EXPECT_EQ(result.status, 0) << result.err;
+  for (const char* part :
+       {"3 photos", "1 pairs", "torn.png", "1 without a partner", "2.png", "data-one.png", "MiB"}) {
+    EXPECT_NE(result.out.find(part), std::string::npos) << part << "\n" << result.out;
+  }
+  EXPECT_GT(ReadRgb(Path("run/samples/data-one.png")).rows, 128);
+  EXPECT_FALSE(fs::exists(Path("run/checkpoint.safetensors")));
+}
+
+TEST_F(Cli, TunesAModelForFootage) {
+  PutVideo("camera.mkv", 30, 128, 96);
+  const std::string model = ModelFile(Weights::kRandom);
+  const Result result = Cpl({"train", "--from", model, "--clean", Path("camera.mkv"), "--steps",
+                             "3", "--output", Path("tuned")});
+  EXPECT_EQ(result.status, 0) << result.err;
+  EXPECT_NE(result.out.find("held-back footage"), std::string::npos) << result.out;
+  EXPECT_EQ(Json::parse(Bytes(Path("tuned/figures.json"))).size(), 5u);
+  // The training had 24 of the 30 frames, and started from the model's weights.
+  EXPECT_NE(Bytes(Path("tuned/recipe.toml")).find("last = 24"), std::string::npos);
+  PutPicture("in.png", Picture(1, 64, 64));
+  ExpectSuccess(
+      {"restore", Path("in.png"), Path("out.png"), "--model", Path("tuned/model.safetensors")});
+  ExpectFailure({"train", "--from", model, "--clean", Path("camera.mkv"), "--steps", "3",
+                 "--output", Path("tuned")},
+                "holds a run already");
+  PutPicture("few/1.png", Picture(1));
+  PutPicture("few/2.png", Picture(1));
+  ExpectFailure({"train", "--clean", Path("few"), "--from", model}, "holds 2 frames");
+  ExpectFailure({"train", "--clean", Path("nowhere"), "--from", model}, "no such file");
+  ExpectFailure({"train"}, "needs a recipe");
+}
+
 TEST_F(Cli, MeasuresAsIfTheProcessorWereOlder) {
   const std::string json = Path("bench.json");
   ExpectSuccess({"bench", "--model", ModelFile(Weights::kZeroResidual), "--size", "64x48",

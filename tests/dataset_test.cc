@@ -24,6 +24,9 @@ TEST(FindTarget, PrefersTheSameStem) {
   EXPECT_EQ(FindTarget("i/rain-8.png", targets), "t/rain-8.png");
   EXPECT_EQ(FindTarget("i/0002.png", targets), "");
   EXPECT_EQ(FindTarget("i/rainy-7.png", targets), "");
+  const std::vector<std::string> others = {"t/im_0001.png", "t/3_clean.png"};
+  EXPECT_EQ(FindTarget("i/im_0001_s80_a04.png", others), "t/im_0001.png");  // Outdoor-Rain
+  EXPECT_EQ(FindTarget("i/3_rain.png", others), "t/3_clean.png");           // RainDrop
 }
 
 class Dataset : public testing::Test {

@@ -277,6 +277,41 @@ TEST(DegraderTest, KeepsToItsRows) {
   }
 }
 
+// Layers that were drawn beforehand compose as those that are drawn on the spot, to 8 bits.
+TEST(DegraderTest, CutsLayersThatWereDrawnBefore) {
+  for (const Kind kind : {Kind::kRain, Kind::kSnow}) {
+    const Spec spec = SpecForLevel(kind, 0.75, 9, 480);
+    const CoverClip clip(spec, 96, 80, 3);
+    const Picture scene = Scene(96, 80);
+    for (int t : {0, 2}) {
+      Picture whole = scene;
+      Degrader(spec, 96, 80).Apply(whole.View(), t);
+      Picture part(40, 30, 0);
+      for (int y = 0; y < 30; ++y) {
+        std::copy_n(scene.data.begin() + (y + 20) * scene.stride + 3 * 50, 120,
+                    part.data.begin() + y * part.stride);
+      }
+      // The light around is that of the part; SpecForLevel's rain follows it a little.
+      Spec own = spec;
+      if (own.rain) own.rain->light = 0;
+      Degrader reference(own, 96, 80);
+      whole = scene;
+      reference.Apply(whole.View(), t);
+      Degrader degrader(own, 40, 30);
+      degrader.CutFrom(kind, {&clip, 50, 20, false});
+      degrader.Apply(part.View(), t);
+      for (int y = 0; y < 30; ++y) {
+        for (int x = 0; x < 40; ++x) {
+          ASSERT_NEAR(part.At(x, y, 1), whole.At(x + 50, y + 20, 1), 0.003) << x << " " << y;
+        }
+      }
+    }
+    Degrader degrader(spec, 40, 30);
+    EXPECT_THROW(degrader.CutFrom(kind, {&clip, 60, 20, false}), Error);
+    EXPECT_THROW(degrader.CutFrom(Kind::kHaze, {&clip, 0, 0, false}), Error);
+  }
+}
+
 TEST(DegraderTest, RefusesNonsense) {
   EXPECT_THROW(Degrader(Spec(), 0, 5), Error);
   Spec spec;

@@ -5,11 +5,15 @@
 
 #include <cmath>
 #include <filesystem>
+#include <fstream>
 #include <map>
+#include <opencv2/imgcodecs.hpp>
 
 #include "cpl/error.h"
 #include "tests/model_fixture.h"
+#include "train/dry_run.h"
 #include "train/image_io.h"
+#include "train/pairs.h"
 
 namespace cpl::train {
 namespace {
@@ -47,6 +51,33 @@ class SamplerTest : public testing::Test {
     stage_.frames = 2;
     stage_.patch = 64;
     stage_.batch = {{"clean", 3}, {"noise", 3}, {"rain", 3}, {"snow", 3}, {"haze", 3}};
+  }
+
+  // A pair whose target is `salt`'s pattern, and whose input is half as bright.
+  void PutPair(const std::string& input, const std::string& target, int salt, int width = 120,
+               int height = 90) {
+    for (const std::string& name : {input, target}) {
+      fs::create_directories(fs::path(folder_.File(name)).parent_path());
+    }
+    const cv::Mat clean = Blocks(width, height, salt);
+    WriteImage(folder_.File(target), clean);
+    WriteImage(folder_.File(input), cv::Mat(clean * 0.5));
+  }
+
+  // All samples of one step, and of as many prompts as there are.
+  Batch Make(std::int64_t step = 0) {
+    const Sampler sampler(recipe_);
+    WorkerPool pool(2, nullptr);
+    return sampler.Make(stage_, step, pool);
+  }
+
+  std::string Refusal() {
+    try {
+      LoadTrainingSet(recipe_);
+    } catch (const Error& error) {
+      return error.what();
+    }
+    return "nothing was thrown";
   }
 
   static double Mean(const std::vector<float>& values) {
@@ -87,6 +118,311 @@ TEST_F(SamplerTest, OldRecipesKeepTheirSamples) {
       EXPECT_NEAR(Mean(batch[g].target[1]), means[g].second, 1e-3) << step << " " << g;
     }
   }
+}
+
+// Cells are (v - 0.5) * 4: a pixel of half the brightness is x' = x / 2 - 1.
+void ExpectHalved(const Batch& batch) {
+  for (const Group& group : batch) {
+    for (std::size_t t = 0; t < group.input.size(); ++t) {
+      for (std::size_t i = 0; i < group.input[t].size(); i += 7) {
+        ASSERT_NEAR(group.input[t][i], group.target[t][i] / 2 - 1, 0.03);
+      }
+    }
+  }
+}
+
+TEST_F(SamplerTest, PairsShowTheSamePlace) {
+  recipe_.sources.clear();
+  recipe_.prompts = {"rain", "haze", "raindrop"};
+  for (int i = 0; i < 3; ++i) {
+    const std::string n = std::to_string(i);
+    PutPair("set/rain/input/" + n + "x.png", "set/rain/target/" + n + "x.png", i);
+    PutPair("set/haze/input/" + n + "x_0.8_0.2.png", "set/haze/target/" + n + "x.png", i);
+    PutPair("drop/data/" + n + "_rain.png", "drop/gt/" + n + "_clean.png", i, 40, 30);
+  }
+  recipe_.pairs = {{.path = folder_.File("set")},
+                   {.path = folder_.File("drop"), .prompt = "raindrop"}};
+  stage_.frames = 1;
+  stage_.batch = {{"rain", 4}, {"haze", 4}, {"raindrop", 4}};
+  const Batch batch = Make();
+  ASSERT_EQ(batch.size(), 3u);
+  ExpectHalved(batch);
+  // Stills have nothing that moves: in clips they stand still.
+  stage_.frames = 3;
+  const Batch clips = Make();
+  ExpectHalved(clips);
+  EXPECT_EQ(clips[0].input[0], clips[0].input[2]);
+}
+
+TEST_F(SamplerTest, PairedClipsMove) {
+  recipe_.sources.clear();
+  recipe_.prompts = {"snow"};
+  for (int t = 0; t < 6; ++t) {
+    const std::string name = "/000" + std::to_string(t) + ".png";
+    PutPair("set/snow/street/input" + name, "set/snow/street/target" + name, t);
+  }
+  PutPair("set/snow/input/still.png", "set/snow/target/still.png", 1);
+  recipe_.pairs = {{.path = folder_.File("set")}};
+  // A folder that is a pair itself hides what lies deeper; so the clip has a set of its own.
+  recipe_.pairs.push_back(
+      {.path = folder_.File("set/snow/street"), .prompt = "snow", .clips = true});
+  const TrainingSet set = LoadTrainingSet(recipe_);
+  EXPECT_EQ(set.report.pairs, 7);
+  EXPECT_EQ(set.report.clips, 1);
+  EXPECT_EQ(set.for_stills[0].items.size(), 2u);
+  EXPECT_EQ(set.for_clips[0].items.size(), 1u) << "stills are left out where there are clips";
+  stage_.batch = {{"snow", 3}};
+  const Batch batch = Make();
+  ExpectHalved(batch);
+  EXPECT_NE(batch[0].input[0], batch[0].input[1]);
+}
+
+TEST_F(SamplerTest, SourcesCanBeForSomePromptsOnly) {
+  recipe_.prompts = {"clean", "noise", "rain"};
+  PutPair("Derain/rainy/rain-1.png", "Derain/gt/norain-1.png", 3);
+  recipe_.sources = {{folder_.File("photos"), 1, 0, 0, {"noise"}}};
+  recipe_.pairs = {{.path = folder_.File("Derain"), .prompt = "rain"}};
+  recipe_.noise_sigmas = {25};
+  recipe_.augment = "flips";
+  const TrainingSet set = LoadTrainingSet(recipe_);
+  EXPECT_EQ(set.for_stills[1].items.size(), 3u);
+  ASSERT_EQ(set.for_stills[2].items.size(), 1u);
+  EXPECT_TRUE(set.for_stills[2].items[0].pair);
+  // What is clean comes from the pairs where no other source gives it.
+  ASSERT_EQ(set.for_stills[0].items.size(), 1u);
+  EXPECT_FALSE(set.for_stills[0].items[0].pair);
+  stage_.frames = 1;
+  stage_.mixed = 0;
+  stage_.batch = {{"noise", 4}};
+  const Batch batch = Make();
+  double squares = 0;
+  for (std::size_t i = 0; i < batch[0].input[0].size(); ++i) {
+    const double d = batch[0].input[0][i] - batch[0].target[0][i];
+    squares += d * d;
+  }
+  const double sigma = std::sqrt(squares / static_cast<double>(batch[0].input[0].size()));
+  EXPECT_NEAR(sigma / 4 * 255, 25, 1);
+}
+
+TEST_F(SamplerTest, SamplesDoNotDependOnMemoryOrThreads) {
+  const Sampler whole(recipe_);
+  EXPECT_EQ(whole.report().unchecked, 0);
+  WorkerPool one(1, nullptr), three(3, nullptr);
+  const Batch expected = whole.Make(stage_, 5, one);
+  Recipe small = recipe_;
+  small.memory = 0;  // one picture at a time
+  const Sampler lazy(small);
+  const Batch batch = lazy.Make(stage_, 5, three);
+  ASSERT_EQ(batch.size(), expected.size());
+  for (std::size_t g = 0; g < batch.size(); ++g) {
+    EXPECT_EQ(batch[g].input, expected[g].input);
+    EXPECT_EQ(batch[g].target, expected[g].target);
+  }
+}
+
+TEST_F(SamplerTest, OddPicturesAreTaken) {
+  recipe_.sources = {{folder_.File("odd")}};
+  fs::create_directories(folder_.File("odd"));
+  cv::imwrite(folder_.File("odd/grey.png"), cv::Mat(70, 90, CV_8UC1, cv::Scalar(90)));
+  cv::imwrite(folder_.File("odd/deep.png"), cv::Mat(100, 80, CV_16UC3, cv::Scalar::all(30000)));
+  cv::imwrite(folder_.File("odd/alpha.png"), cv::Mat(66, 66, CV_8UC4, cv::Scalar(1, 2, 3, 4)));
+  cv::imwrite(folder_.File("odd/tiny.png"), cv::Mat(5, 7, CV_8UC3, cv::Scalar(1, 2, 3)));
+  std::ofstream(folder_.File("odd/broken.png")) << "no picture";
+  const TrainingSet set = LoadTrainingSet(recipe_);
+  EXPECT_EQ(set.report.photos, 4);
+  ASSERT_EQ(set.report.unreadable.size(), 1u);
+  EXPECT_NE(set.report.unreadable[0].find("broken.png"), std::string::npos);
+  EXPECT_EQ(set.report.sources[0].smallest, cv::Size(7, 5));
+  EXPECT_EQ(set.report.sources[0].largest, cv::Size(90, 100));
+  EXPECT_EQ(Make().size(), 5u);
+}
+
+TEST_F(SamplerTest, BadSetsAreNamed) {
+  recipe_.sources.clear();
+  recipe_.prompts = {"rain"};
+  stage_.batch = {{"rain", 1}};
+  recipe_.stages = {stage_};
+  PutPair("set/rain/input/1.png", "set/rain/target/1.png", 1);
+  PutPair("set/rain/input/lonely.png", "elsewhere/lonely.png", 1);
+  PutPair("set/rain/input/wide.png", "elsewhere/wide.png", 1, 150);
+  WriteImage(folder_.File("set/rain/target/wide.png"), Blocks(120, 90, 1));
+  std::ofstream(folder_.File("set/rain/input/bad.png")) << "x";
+  std::ofstream(folder_.File("set/rain/target/bad.png")) << "x";
+  PutPair("set/sleet/input/1.png", "set/sleet/target/1.png", 1);
+  recipe_.pairs = {{.path = folder_.File("set")}};
+  const TrainingSet set = LoadTrainingSet(recipe_);
+  EXPECT_EQ(set.report.pairs, 1);
+  ASSERT_EQ(set.report.orphans.size(), 1u);
+  EXPECT_NE(set.report.orphans[0].find("lonely.png"), std::string::npos);
+  EXPECT_EQ(set.report.unreadable.size(), 3u) << "bad.png twice, wide.png";
+  ASSERT_EQ(set.report.sources[0].notes.size(), 1u);
+  EXPECT_NE(set.report.sources[0].notes[0].find("sleet"), std::string::npos);
+
+  fs::create_directories(folder_.File("empty/rain/input"));
+  fs::create_directories(folder_.File("empty/rain/target"));
+  recipe_.pairs = {{.path = folder_.File("empty")}};
+  EXPECT_NE(Refusal().find("empty/rain: holds no pictures"), std::string::npos) << Refusal();
+  recipe_.pairs = {{.path = folder_.File("nowhere")}};
+  EXPECT_NE(Refusal().find("nowhere: no such folder"), std::string::npos);
+  recipe_.pairs.clear();
+  recipe_.sources = {{folder_.File("empty")}};
+  EXPECT_NE(Refusal().find("empty: holds no readable picture"), std::string::npos);
+}
+
+TEST_F(SamplerTest, ASetThatChangesIsNoticed) {
+  recipe_.memory = 0;
+  const Sampler sampler(recipe_);
+  WorkerPool pool(1, nullptr);
+  for (int i = 0; i < 3; ++i) fs::remove(folder_.File("photos/" + std::to_string(i) + "a.png"));
+  for (int i = 0; i < 4; ++i) {
+    WriteImage(folder_.File("clip/000" + std::to_string(i) + ".png"), Blocks(120, 90, 3));
+  }
+  try {
+    sampler.Make(stage_, 0, pool);
+    ADD_FAILURE() << "nothing was thrown";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::kCannotRead);
+    EXPECT_NE(std::string(error.what()).find("was changed or removed"), std::string::npos);
+  }
+}
+
+TEST_F(SamplerTest, H264LeavesItsMarksTheSameEachTime) {
+  recipe_.h264_share = 1;
+  stage_.batch = {{"clean", 1}, {"noise", 1}};
+  const Sampler sampler(recipe_);
+  WorkerPool one(1, nullptr), two(2, nullptr);
+  const Batch a = sampler.Make(stage_, 1, one), b = sampler.Make(stage_, 1, two);
+  Recipe plain = recipe_;
+  plain.h264_share = 0;
+  const Batch without = Sampler(plain).Make(stage_, 1, one);
+  for (int g = 0; g < 2; ++g) {
+    EXPECT_EQ(a[g].input, b[g].input);
+    EXPECT_NE(a[g].input, without[g].input);
+  }
+  EXPECT_EQ(a[0].input, a[0].target) << "what a clear camera delivers stays";
+  EXPECT_EQ(a[1].target, without[1].target);
+  stage_.frames = 1;
+  EXPECT_EQ(Make(1).size(), 2u);
+}
+
+TEST_F(SamplerTest, ABankGivesOtherSamplesButTheSameForAnyThreads) {
+  recipe_.bank = 5;
+  const Sampler sampler(recipe_), other(recipe_);
+  WorkerPool one(1, nullptr), two(2, nullptr);
+  other.Make(stage_, 8, two);
+  const Batch a = sampler.Make(stage_, 3, one), b = other.Make(stage_, 3, two);
+  Recipe plain = recipe_;
+  plain.bank = 0;
+  const Batch without = Sampler(plain).Make(stage_, 3, one);
+  for (std::size_t g = 0; g < a.size(); ++g) {
+    EXPECT_EQ(a[g].input, b[g].input);
+    EXPECT_EQ(a[g].target, without[g].target);
+    const std::string& prompt = recipe_.prompts[a[g].prompt];
+    if (prompt == "rain" || prompt == "snow") {
+      EXPECT_NE(a[g].input, without[g].input) << prompt;
+    }
+  }
+}
+
+TEST(RecipesTest, ThePapersSettingsAreRead) {
+  int count = 0;
+  for (const auto& entry : fs::directory_iterator(fs::path(CPL_TEST_DATA) / "../train/recipes")) {
+    const Recipe recipe = LoadRecipe(entry.path().string(), {"data.root=/data"});
+    EXPECT_EQ(recipe.architecture, "sparse_prompt_ir") << entry.path();
+    EXPECT_EQ(recipe.name, entry.path().stem().string());
+    EXPECT_EQ(recipe.stages[0].batch.size(), recipe.prompts.size()) << entry.path();
+    ++count;
+  }
+  EXPECT_EQ(count, 6);
+}
+
+TEST(PairsTest, NamesTellPrompts) {
+  const std::vector<std::string> prompts = {"noise", "rain", "haze", "lowlight", "low_haze"};
+  EXPECT_EQ(PromptOfName("rain", prompts), "rain");
+  EXPECT_EQ(PromptOfName("Derain", prompts), "rain");
+  EXPECT_EQ(PromptOfName("noise25", prompts), "noise");
+  EXPECT_EQ(PromptOfName("foggy", prompts), "haze");
+  EXPECT_EQ(PromptOfName("Enhance", prompts), "lowlight");
+  EXPECT_EQ(PromptOfName("low_haze", prompts), "low_haze");
+  EXPECT_EQ(PromptOfName("snow", prompts), "");
+  EXPECT_EQ(PromptOfName("raindrop", prompts), "");
+}
+
+TEST_F(SamplerTest, LayoutsOfPublicSetsAreFound) {
+  const auto find = [&](PairSource source, const std::vector<std::string>& prompts) {
+    source.path = folder_.File(source.path);
+    return FindPairSets(source, prompts);
+  };
+  const auto touch = [&](const std::string& name) {
+    fs::create_directories(fs::path(folder_.File(name)).parent_path());
+    std::ofstream(folder_.File(name)) << "x";
+  };
+  // PromptIR, RESIDE's parts in folders of their own.
+  touch("p/Train/Dehaze/synthetic/part1/0001_0.8_0.2.jpg");
+  touch("p/Train/Dehaze/synthetic/part2/0002_1_0.1.jpg");
+  touch("p/Train/Dehaze/original/0001.png");
+  touch("p/Train/Dehaze/original/0002.png");
+  touch("p/Train/Derain/rainy/rain-1.png");
+  touch("p/Train/Derain/gt/norain-1.png");
+  touch("p/Train/Denoise/a.png");
+  PairSearch found = find({.path = "p/Train"}, {"rain", "haze"});
+  ASSERT_EQ(found.sets.size(), 2u);
+  EXPECT_EQ(found.sets[0].prompt, "haze");
+  ASSERT_EQ(found.sets[0].pairs.size(), 2u);
+  EXPECT_TRUE(found.sets[0].pairs[1].target.ends_with("original/0002.png"));
+  EXPECT_EQ(found.sets[1].pairs.size(), 1u);
+  // WeatherBench, whole.
+  touch("w/train/rain/input/1.png");
+  touch("w/train/rain/target/1.png");
+  touch("w/train/snow/input/2.png");
+  touch("w/train/snow/target/2.png");
+  found = find({.path = "w"}, {"rain", "snow"});
+  ASSERT_EQ(found.sets.size(), 2u);
+  EXPECT_FALSE(found.sets[0].clip);
+  // BasicSR, Outdoor-Rain.
+  touch("o/in/im_0001_s80_a04.png");
+  touch("o/in/other.png");
+  touch("o/gt/im_0001.png");
+  touch("o/gt/other.png");
+  found = find({.path = "o", .prompt = "rain", .match = "im_*"}, {"rain"});
+  ASSERT_EQ(found.sets.size(), 1u);
+  ASSERT_EQ(found.sets[0].pairs.size(), 1u);
+  EXPECT_TRUE(found.sets[0].pairs[0].target.ends_with("im_0001.png"));
+  // CDD-11.
+  touch("c/clear/1.png");
+  touch("c/low_haze/1.png");
+  touch("c/snow/1.png");
+  found = find({.path = "c", .clean = "clear"}, {"low_haze"});
+  ASSERT_EQ(found.sets.size(), 1u);
+  EXPECT_EQ(found.sets[0].prompt, "low_haze");
+  EXPECT_EQ(found.notes.size(), 1u);
+  // Clips below their kind.
+  for (const char* frame : {"0000.png", "0001.png"}) {
+    touch(std::string("k/rain/one/input/") + frame);
+    touch(std::string("k/rain/one/target/") + frame);
+  }
+  found = find({.path = "k"}, {"rain"});
+  ASSERT_EQ(found.sets.size(), 1u);
+  EXPECT_TRUE(found.sets[0].clip);
+}
+
+TEST_F(SamplerTest, SheetsAndReportOfADryRun) {
+  recipe_.output = folder_.File("run");
+  stage_.name = "clips";
+  Stage single = stage_;
+  single.name = "single";
+  single.frames = 1;
+  recipe_.stages = {single, stage_};
+  std::ofstream(folder_.File("photos/torn.jpg")) << "x";
+  TrainingSet set = LoadTrainingSet(recipe_, true);
+  const std::string report = DescribeData(recipe_, set);
+  EXPECT_NE(report.find("3 photos, 1 clips of 4 frames"), std::string::npos) << report;
+  EXPECT_NE(report.find("torn.jpg"), std::string::npos) << report;
+  EXPECT_NE(report.find("rain: 4 clean pictures and clips, 0 pairs"), std::string::npos) << report;
+  const std::vector<std::string> sheets = WriteDataSheets(recipe_, std::move(set));
+  ASSERT_EQ(sheets.size(), 2u);
+  EXPECT_EQ(ReadRgb(sheets[0]).cols, 6 * (64 + 4));
+  EXPECT_EQ(ReadRgb(sheets[1]).cols, 2 * (64 + 4));
 }
 
 }  // namespace

@@ -5,7 +5,10 @@
 #include <cstdio>
 #include <memory>
 
+#include "cpl/error.h"
 #include "train/commands.h"
+#include "train/dry_run.h"
+#include "train/fine_tune.h"
 #include "train/interrupt.h"
 #include "train/recipe.h"
 #include "train/trainer.h"
@@ -18,6 +21,7 @@ struct TrainOptions {
   std::vector<std::string> overrides;
   bool resume = false;
   bool dry_run = false;
+  FineTuneOptions tune;  // where tune.clean is given
 };
 
 void PrintStatus(const TrainStatus& status) {
@@ -41,8 +45,32 @@ void PrintStatus(const TrainStatus& status) {
   std::fflush(stderr);
 }
 
+void DryRun(const Recipe& recipe) {
+  TrainingSet set = LoadTrainingSet(recipe, /*check_all=*/true);
+  std::printf("%s: %s", recipe.path.c_str(), DescribeData(recipe, set).c_str());
+  for (const std::string& path : WriteDataSheets(recipe, std::move(set))) {
+    std::printf("samples: %s\n", path.c_str());
+  }
+}
+
 void RunTrain(const TrainOptions& options) {
+  const bool tunes = !options.tune.clean.empty();
+  if (tunes == !options.recipe.empty()) {
+    throw Error(ErrorCode::kInvalidArgument,
+                tunes ? "--clean makes a recipe of its own; leave out " + options.recipe
+                      : "train needs a recipe, or --clean with footage of a camera");
+  }
+  if (tunes) {
+    if (options.resume || options.dry_run || !options.overrides.empty()) {
+      throw Error(
+          ErrorCode::kInvalidArgument,
+          "--clean goes without --resume, --set and --dry-run; OUTPUT/recipe.toml, which it "
+          "writes, goes with them");
+    }
+    return FineTune(options.tune);
+  }
   const Recipe recipe = LoadRecipe(options.recipe, options.overrides);
+  if (options.dry_run) return DryRun(recipe);
   Trainer trainer(recipe, options.resume);
   std::fprintf(stderr, "%s: %s\n", options.recipe.c_str(), trainer.DataSummary().c_str());
   for (const std::string& path : trainer.Unreadable()) {
@@ -51,7 +79,6 @@ void RunTrain(const TrainOptions& options) {
   if (!trainer.Unreadable().empty()) {
     std::fprintf(stderr, "%zu pictures skipped\n", trainer.Unreadable().size());
   }
-  if (options.dry_run) return;
   trainer.Run([] { return InterruptSignal() != 0; }, PrintStatus);
   if (InterruptSignal() != 0) {
     std::fprintf(stderr, "\nstopped and saved in %s; go on with --resume\n", recipe.output.c_str());
@@ -65,13 +92,30 @@ void RunTrain(const TrainOptions& options) {
 void AddTrainCommand(CLI::App& app) {
   auto options = std::make_shared<TrainOptions>();
   CLI::App* command = app.add_subcommand("train", "Train a model as a recipe says");
-  command->add_option("recipe", options->recipe, "TOML file; docs/training.md explains its keys")
-      ->required();
+  command->add_option("recipe", options->recipe, "TOML file; docs/training.md explains its keys");
   command->add_flag("--resume", options->resume, "go on from the run's checkpoint");
   command->add_option("--set", options->overrides,
                       "override a key of the recipe: data.root=DIR, stage.NAME.steps=1000 "
                       "(may be given again)");
-  command->add_flag("--dry-run", options->dry_run, "read recipe and data, report, train nothing");
+  command->add_flag("--dry-run", options->dry_run,
+                    "read the recipe and all of its data once, report what is there and what is\n"
+                    "wrong with it, write sheets of samples, train nothing");
+  CLI::Option* clean = command->add_option("--clean", options->tune.clean,
+                                           "instead of a recipe: clean footage of a camera that a "
+                                           "model is to be tuned for; a video, or\n"
+                                           "a folder of videos, of numbered frames or of photos");
+  command->add_option("--from", options->tune.from, "the model that is tuned, a name or a file")
+      ->needs(clean)
+      ->capture_default_str();
+  command->add_option("--minutes", options->tune.minutes, "how long the tuning may take in all")
+      ->needs(clean)
+      ->capture_default_str();
+  command
+      ->add_option("--steps", options->tune.steps, "tune for so many steps, however long they take")
+      ->needs(clean)
+      ->check(CLI::Range(1, 100000000));
+  command->add_option("--output", options->tune.output, "folder for the tuned model [tuned]")
+      ->needs(clean);
   command->callback([options] { RunTrain(*options); });
 }
 

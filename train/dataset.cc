@@ -2,6 +2,7 @@
 #include "train/dataset.h"
 
 #include <algorithm>
+#include <cctype>
 #include <filesystem>
 #include <map>
 #include <system_error>
@@ -39,9 +40,9 @@ bool HoldsPairs(const fs::path& folder) {
 EvalSequence FindSequence(const std::string& name, const fs::path& folder) {
   EvalSequence sequence;
   sequence.name = name;
-  const std::vector<std::string> targets = ListImages((folder / "target").string());
+  const TargetIndex targets(ListImages((folder / "target").string()));
   for (const std::string& input : ListImages((folder / "input").string())) {
-    const std::string target = FindTarget(input, targets);
+    const std::string target = targets.Find(input);
     if (target.empty()) {
       sequence.orphans.push_back(input);
     } else {
@@ -100,17 +101,48 @@ std::vector<EvalKind> FindKinds(const std::string& folder, const std::vector<std
 
 }  // namespace
 
-std::string FindTarget(const std::string& input, const std::vector<std::string>& targets) {
-  const auto with_stem = [&](const std::string& stem) {
-    const auto found = std::find_if(targets.begin(), targets.end(),
-                                    [&](const std::string& t) { return Stem(t) == stem; });
-    return found == targets.end() ? std::string() : *found;
+TargetIndex::TargetIndex(const std::vector<std::string>& targets) {
+  for (const std::string& target : targets) by_stem_.emplace(Stem(target), target);
+}
+
+std::string TargetIndex::Find(const std::string& input) const {
+  const auto with_stem = [this](const std::string& stem) {
+    const auto found = by_stem_.find(stem);
+    return found == by_stem_.end() ? std::string() : found->second;
   };
   const std::string stem = Stem(input);
   std::string target = with_stem(stem);
-  if (target.empty()) target = with_stem(stem.substr(0, stem.find('_')));
+  for (std::size_t cut = stem.find('_'); target.empty() && cut != std::string::npos;
+       cut = stem.find('_', cut + 1)) {
+    target = with_stem(stem.substr(0, cut));
+  }
   if (target.empty() && stem.starts_with("rain-")) target = with_stem("no" + stem);
+  if (target.empty() && stem.ends_with("_rain")) {
+    target = with_stem(stem.substr(0, stem.size() - 4) + "clean");
+  }
   return target;
+}
+
+std::string FindTarget(const std::string& input, const std::vector<std::string>& targets) {
+  return TargetIndex(targets).Find(input);
+}
+
+bool IsNumberedClip(const std::vector<std::string>& files) {
+  if (files.size() < 2) return false;
+  long long previous = -1;
+  std::size_t length = 0;
+  for (const std::string& file : files) {
+    const std::string stem = Stem(file);
+    if (stem.empty() || stem.size() > 18 ||
+        !std::all_of(stem.begin(), stem.end(), [](unsigned char c) { return std::isdigit(c); })) {
+      return false;
+    }
+    const long long number = std::stoll(stem);
+    if (previous >= 0 && (number != previous + 1 || stem.size() != length)) return false;
+    previous = number;
+    length = stem.size();
+  }
+  return true;
 }
 
 std::vector<EvalKind> FindStills(const std::string& folder, const std::vector<std::string>& only) {

@@ -9,6 +9,7 @@
 #pragma once
 
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 namespace cpl::train {
@@ -31,8 +32,21 @@ struct EvalKind {
   std::vector<EvalSequence> sequences;  // exactly one for stills
 };
 
-// The target of an input is the picture in `targets` with the same stem; else the stem before its
-// first '_' (RESIDE: 0001_0.8_0.2 -> 0001); else norain-N for rain-N. Empty if there is none.
+// The target of an input is the picture among `targets` with the same stem; else with the stem
+// before its first '_' (RESIDE: 0001_0.8_0.2 -> 0001); else with a longer part of the stem before a
+// '_' (Outdoor-Rain: im_0001_s80_a04 -> im_0001); else norain-N for rain-N, or N_clean for N_rain.
+class TargetIndex {
+ public:
+  // Of two targets with one stem the first counts.
+  explicit TargetIndex(const std::vector<std::string>& targets);
+  // The full path; empty if there is none.
+  std::string Find(const std::string& input) const;
+
+ private:
+  std::unordered_map<std::string, std::string> by_stem_;
+};
+
+// The same for one input.
 std::string FindTarget(const std::string& input, const std::vector<std::string>& targets);
 
 // The kinds in `folder` in the order of their names, or those in `only`, in that order, if it is
@@ -45,5 +59,9 @@ std::vector<EvalKind> FindClips(const std::string& folder, const std::vector<std
 // clips, by the inputs' stems. Kinds and clips that `folder` has not are taken out, and so are
 // inputs without a restored picture. Throws Error(kNotFound) where nothing is left.
 void UseRestored(const std::string& folder, std::vector<EvalKind>* kinds);
+
+// Whether these are the frames of one clip: at least two names of digits alone, equally long,
+// without gaps. `files` are in the order of ListImages.
+bool IsNumberedClip(const std::vector<std::string>& files);
 
 }  // namespace cpl::train

@@ -124,35 +124,6 @@ void CheckTogether(const Recipe& recipe, const Table& top) {
   }
 }
 
-void ReadSources(Recipe& recipe, const toml::table* data_table) {
-  Table data(recipe, data_table, "data");
-  std::string root = ".";
-  data.Read("root", root);
-  data.Read("workers", recipe.workers, 0, 256);
-  const fs::path base = fs::absolute(recipe.path).parent_path() / root;
-  const toml::node* clean = data.Node("clean");
-  if (!clean || !clean->is_array() || clean->as_array()->empty()) {
-    data.Fail("'data.clean' must list at least one folder or video of clean pictures");
-  }
-  for (const toml::node& entry : *clean->as_array()) {
-    Source source;
-    if (entry.is_string()) {
-      source.path = *entry.value<std::string>();
-    } else {
-      Table one(recipe, entry.as_table(), "data.clean");
-      one.Read("path", source.path);
-      one.Read("weight", source.weight, 0, 1e6);
-      one.Read("first", source.first, 0, 1e9);
-      one.Read("last", source.last, 0, 1e9);
-      one.Done();
-    }
-    if (source.path.empty()) data.Fail("an entry of 'data.clean' has no path");
-    source.path = (base / source.path).lexically_normal().string();
-    recipe.sources.push_back(source);
-  }
-  data.Done();
-}
-
 void ReadStages(Recipe& recipe, const toml::node* stages) {
   Table root(recipe, nullptr, "");
   if (!stages || !stages->is_array() || stages->as_array()->empty()) {
@@ -229,16 +200,13 @@ Recipe LoadRecipe(const std::string& path, const std::vector<std::string>& overr
   recipe.output = "runs/" + recipe.name;
 
   ReadModel(recipe, root["model"].as_table());
-  static const std::vector<std::string> kTrainable = {"clean", "noise", "rain", "snow", "haze"};
-  for (const std::string& prompt : recipe.prompts) {
-    if (std::find(kTrainable.begin(), kTrainable.end(), prompt) == kTrainable.end()) {
-      top.Fail("'model.prompts' holds '" + prompt +
-               "'; degradations can be made for clean, noise, rain, snow, haze");
-    }
-  }
   top.Node("model");
   top.Node("data");
-  ReadSources(recipe, root["data"].as_table());
+  ReadData(recipe, root["data"].as_table());
+  top.Node("init");
+  Table init(recipe, root["init"].as_table(), "init");
+  init.Read("from", recipe.init_from);
+  init.Done();
   top.Node("cpr");
   ReadCpr(recipe, root["cpr"].as_table());
   ReadStages(recipe, top.Node("stage"));

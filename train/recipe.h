@@ -18,8 +18,20 @@ namespace cpl::train {
 struct Source {
   std::string path;   // absolute after loading
   double weight = 1;  // how often it is drawn, relative to the others
-  int first = 0;      // frames [first, last) of a clip are used; last = 0 means to its end
+  int first = 0;      // frames or photos [first, last) are used; last = 0 means to the end
   int last = 0;
+  std::vector<std::string> prompts;  // that it is used for; empty: all that can be made of it
+};
+
+// Where pairs of degraded and clean pictures come from (train/pairs.h has the layouts).
+struct PairSource {
+  std::string path;           // absolute after loading; empty where input and target are given
+  std::string input, target;  // the two folders, absolute
+  std::string clean;          // name of a folder in `path` with the targets of all others there
+  std::string prompt;         // empty: by the names of the folders
+  std::string match;          // shell pattern that the inputs' names fit, empty: all
+  double weight = 1;
+  bool clips = false;  // folders of numbered frames are clips, wherever they lie
 };
 
 // Stages run one after another; each has its own cosine from `learning_rate` to `final_rate`.
@@ -87,7 +99,19 @@ struct Recipe {
   std::vector<std::string> prompts = {"clean", "noise", "rain", "snow", "haze"};
 
   std::vector<Source> sources;
+  std::vector<PairSource> pairs;
+  std::int64_t memory = 4096;  // MiB of decoded pictures that are held at once
+  // How clean pictures are varied: "camera" (scale, light, night, flips, and motion in clips) or
+  // "flips" alone.
+  std::string augment = "camera";
+  std::vector<int> noise_sigmas;  // 8-bit levels of plain Gaussian noise for the prompt noise;
+                                  // empty: noise of all kinds
+  int bank = 0;           // layers of rain and of snow that are drawn once for each stage and used
+                          // again; 0: drawn anew for each sample
+  double h264_share = 0;  // of samples made of clean pictures that go through H.264
   int workers = 0;  // threads that make the next batch meanwhile; 0: the trainer's own, in turn
+
+  std::string init_from;  // a model to start from, a path or a name; empty: random weights
 
   std::vector<Stage> stages;
 

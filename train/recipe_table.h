@@ -100,4 +100,7 @@ toml::table ParseToml(const std::string& text, const std::string& path);
 // Puts "a.b=value" into the table, making tables on the way. [[stage]] is addressed as stage.NAME.
 void OverrideKey(toml::table& root, const std::string& assignment);
 
+// [data] of a recipe whose prompts are known; also checks that each of these can be had.
+void ReadData(Recipe& recipe, const toml::table* data);
+
 }  // namespace cpl::train

@@ -1,16 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Makes training batches out of clean pictures: crops, motion, degradations, quantisation.
+// Makes training batches: of clean pictures by crops, motion, degradations and quantisation, of
+// pairs by crops.
 // Torch-free.
 #pragma once
 
 #include <cstdint>
 #include <functional>
-#include <string>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <utility>
 #include <vector>
 
+#include "degrade/spec.h"
+#include "train/layer_bank.h"
 #include "train/recipe.h"
-#include "train/scene.h"
+#include "train/training_set.h"
 #include "train/worker_pool.h"
 
 namespace cpl::train {
@@ -30,21 +36,13 @@ struct Group {
 
 using Batch = std::vector<Group>;
 
-// Counts of what was read, and what could not be.
-struct SourceReport {
-  int photos = 0;
-  int clips = 0;
-  int frames = 0;  // of clips
-  std::vector<std::string> unreadable;
-};
-
 class Sampler {
  public:
-  // Reads every source into memory. Pictures that cannot be read are skipped and reported; a source
-  // without a readable picture throws Error(kNotFound) naming it.
-  explicit Sampler(const Recipe& recipe);
+  // Reads the recipe's sources: see LoadTrainingSet.
+  explicit Sampler(const Recipe& recipe) : Sampler(recipe, LoadTrainingSet(recipe)) {}
+  Sampler(const Recipe& recipe, TrainingSet set) : recipe_(recipe), set_(std::move(set)) {}
 
-  const SourceReport& report() const { return report_; }
+  const DataReport& report() const { return set_.report; }
 
   // The batch of a step of `stage`, made by the threads of `pool`. Depends on the recipe's seed,
   // the stage, the step and nothing else. Groups hold at most kGroupSamples samples, so a prompt
@@ -53,14 +51,26 @@ class Sampler {
   Batch Make(const Stage& stage, std::int64_t step, WorkerPool& pool,
              const std::function<bool(int group)>& wanted = {}) const;
 
+  // The groups of a batch of `stage`, without pictures.
+  Batch Layout(const Stage& stage) const;
+
  private:
-  void Load(const Source& source);
-  void MakeSample(const Stage& stage, std::int64_t step, int index, int slot, Group& group) const;
+  // A picture that is decoded late may turn out to be damaged; then another sample is made.
+  void MakeSample(const Stage& stage, const LayerBank* bank, std::int64_t step, int index, int slot,
+                  Group& group) const;
+  void TryMakeSample(const Stage& stage, const LayerBank* bank, std::int64_t step, int index,
+                     int attempt, int slot, Group& group) const;
+
+  // The stage's bank, made when it is asked for first; null where the recipe wants none.
+  std::shared_ptr<const LayerBank> BankFor(const Stage& stage, WorkerPool& pool) const;
+  degrade::Spec DrawSpec(const degrade::KindSet& kinds, const Stage& stage,
+                         degrade::Rng& weather) const;
 
   const Recipe& recipe_;
-  std::vector<ClipSource> sources_;
-  std::vector<double> cumulative_;  // weight of sources_[0..i]
-  SourceReport report_;
+  TrainingSet set_;
+  // By patch and frames.
+  mutable std::map<std::pair<int, int>, std::shared_ptr<const LayerBank>> banks_;
+  mutable std::mutex banks_mutex_;
 };
 
 }  // namespace cpl::train

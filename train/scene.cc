@@ -34,20 +34,26 @@ void CheckArguments(const std::vector<ClipSource>& sources, std::size_t which, i
   }
 }
 
+// The pixels of a frame, which has to be as large as the clip's others where `size` is not empty.
 // Checked where a source is used: looking through a whole data set for each clip would take longer
 // than making the clip.
+cv::Mat FrameOf(const ClipSource& source, std::size_t index, cv::Size size) {
+  const cv::Mat frame = source.frames[index].Get();
+  if (frame.type() != CV_8UC3 || frame.empty() || (!size.empty() && frame.size() != size)) {
+    const std::string path = source.frames[index].Path();
+    throw Error(ErrorCode::kBadFormat,
+                (path.empty() ? "frame " + std::to_string(index) + " of a training clip" : path) +
+                    ": is not an 8-bit RGB picture of its clip's size; leave it out");
+  }
+  return frame;
+}
+
 const ClipSource& Checked(const std::vector<ClipSource>& sources, std::size_t which) {
-  const ClipSource& source = sources[which];
-  bool good = !source.frames.empty() && !source.frames[0].empty();
-  for (const cv::Mat& frame : source.frames) {
-    good = good && frame.type() == CV_8UC3 && frame.size() == source.frames[0].size();
+  if (sources[which].frames.empty()) {
+    throw Error(ErrorCode::kInvalidArgument, "training source number " + std::to_string(which) +
+                                                 " holds no frames; leave it out");
   }
-  if (!good) {
-    throw Error(ErrorCode::kInvalidArgument,
-                "training source number " + std::to_string(which) +
-                    " is not a list of 8-bit RGB frames of one size; leave it out");
-  }
-  return source;
+  return sources[which];
 }
 
 // Where the patch's top left corner is in each frame, relative to the smallest x and y on the way.
@@ -195,8 +201,8 @@ Mover MakeMover(const std::vector<ClipSource>& sources, Rng& rng, int patch, int
                       std::max(3, static_cast<int>(side * rng.LogUniform(0.08f, 0.5f))));
   const std::size_t which = rng.Below(static_cast<std::uint32_t>(sources.size()));
   const ClipSource& source = Checked(sources, which);
-  const cv::Mat& picture =
-      source.frames[rng.Below(static_cast<std::uint32_t>(source.frames.size()))];
+  const cv::Mat picture =
+      FrameOf(source, rng.Below(static_cast<std::uint32_t>(source.frames.size())), {});
   Mover mover;
   mover.texture =
       Extract(picture, PlaceWindow(rng, picture.size(), size, rng.Uniform(0.35f, 1.0f)));
@@ -284,7 +290,7 @@ std::vector<cv::Mat> MakeCleanClip(const std::vector<ClipSource>& sources, std::
   CheckArguments(sources, which, patch, frames);
   const ClipSource& source = Checked(sources, which);
   const bool real = source.frames.size() > 1;
-  const cv::Size source_size = source.frames[0].size();
+  const cv::Size source_size = FrameOf(source, 0, {}).size();
 
   // Real clips move by themselves; a few get a virtual pan on top.
   const float moving = real ? 0.2f : 1 - options.still_share;
@@ -323,7 +329,7 @@ std::vector<cv::Mat> MakeCleanClip(const std::vector<ClipSource>& sources, std::
       clip.push_back(clip.back().clone());
       continue;
     }
-    if (order[t] != shown) picture = Extract(source.frames[order[t]], window);
+    if (order[t] != shown) picture = Extract(FrameOf(source, order[t], source_size), window);
     shown = order[t];
     cv::Mat out = Sample(picture, path[t] + margin, patch);
     for (const Mover& mover : movers) {
@@ -334,6 +340,39 @@ std::vector<cv::Mat> MakeCleanClip(const std::vector<ClipSource>& sources, std::
     clip.push_back(out);
   }
   return clip;
+}
+
+bool PairFits(cv::Size input, cv::Size target) {
+  constexpr int kMaxFrame = 32;
+  const cv::Size more = target - input;
+  return more.width >= 0 && more.height >= 0 && more.width % 2 == 0 && more.height % 2 == 0 &&
+         more.width <= 2 * kMaxFrame && more.height <= 2 * kMaxFrame;
+}
+
+PairPatches MakePairClip(const PairClip& pair, Rng& rng, int patch, int frames) {
+  const cv::Size size = FrameOf(pair.input, 0, {}).size();
+  const Window window = PlaceWindow(rng, size, cv::Size(patch, patch), 1);
+  const bool mirror = rng.Chance(0.5f);
+  const bool upside_down = rng.Chance(0.5f);
+  const bool transpose = rng.Chance(0.5f);
+  const int count = static_cast<int>(pair.input.frames.size());
+  PairPatches patches;
+  for (const int index : FrameOrder(rng, count, frames)) {
+    const cv::Mat input = FrameOf(pair.input, index, size);
+    const cv::Mat target = FrameOf(pair.target, index, {});
+    if (!PairFits(size, target.size())) {
+      throw Error(ErrorCode::kBadFormat, pair.input.frames[index].Path() +
+                                             ": its size differs from " +
+                                             pair.target.frames[index].Path() + "'s");
+    }
+    const cv::Size frame = (target.size() - size) / 2;
+    const Window inner{window.source + cv::Point(frame.width, frame.height), window.size};
+    patches.input.push_back(Extract(input, window));
+    patches.target.push_back(Extract(target, inner));
+    Turn(patches.input.back(), mirror, upside_down, transpose);
+    Turn(patches.target.back(), mirror, upside_down, transpose);
+  }
+  return patches;
 }
 
 }  // namespace cpl::train

@@ -9,13 +9,20 @@
 #include <vector>
 
 #include "degrade/rng.h"
+#include "train/picture.h"
 
 namespace cpl::train {
 
 // A photo (one frame) or a clip (consecutive frames of one size). 8-bit, three channels in the
 // order R, G, B (CV_8UC3). The pixels are shared, as cv::Mat shares them, and never written.
 struct ClipSource {
-  std::vector<cv::Mat> frames;
+  std::vector<Picture> frames;
+};
+
+// The same, degraded and clean: as many frames of both, which fit each other (PairFits).
+struct PairClip {
+  ClipSource input;
+  ClipSource target;
 };
 
 struct SceneOptions {
@@ -39,5 +46,20 @@ struct SceneOptions {
 std::vector<cv::Mat> MakeCleanClip(const std::vector<ClipSource>& sources, std::size_t which,
                                    degrade::Rng& rng, int patch, int frames,
                                    const SceneOptions& options = {});
+
+// Whether pictures of these sizes show the same: equal sizes, or a target that has a frame besides,
+// equally wide on opposite sides and up to 32 pixels (RESIDE's indoor set).
+bool PairFits(cv::Size input, cv::Size target);
+
+struct PairPatches {
+  std::vector<cv::Mat> input;
+  std::vector<cv::Mat> target;
+};
+
+// `frames` patches out of the same place of input and target, as MakeCleanClip delivers them:
+// consecutive frames of a clip; a still stands still. Nothing but place and flips is varied, since
+// degradations have a size and a light of their own; only pictures smaller than the patch are
+// enlarged. Throws Error(kBadFormat) where the sizes do not fit.
+PairPatches MakePairClip(const PairClip& pair, degrade::Rng& rng, int patch, int frames);
 
 }  // namespace cpl::train

@@ -18,6 +18,7 @@
 #include "model/live_net.h"
 #include "model/model_file.h"
 #include "model/recurrence.h"
+#include "train/init_from.h"
 #include "train/optimizer.h"
 #include "train/sampler.h"
 #include "train/sheet.h"
@@ -357,8 +358,12 @@ Trainer::Trainer(const Recipe& recipe, bool resume) : impl_(std::make_unique<Imp
   run.pool = std::make_unique<WorkerPool>(run.threads, [] { at::set_num_threads(1); });
   if (recipe.workers > 0) run.makers = std::make_unique<WorkerPool>(recipe.workers, nullptr);
   at::set_num_threads(1);
+  const int prompts = static_cast<int>(recipe.prompts.size());
   run.parameters =
-      InitialParameters(recipe.model, static_cast<int>(recipe.prompts.size()), recipe.seed);
+      recipe.init_from.empty() || resume
+          ? InitialParameters(recipe.model, prompts, recipe.seed)
+          : WeightsToStartFrom(recipe.init_from, LiveParameterShapes(recipe.model, prompts),
+                               recipe.model.ToJson());
   OptimizerOptions options;
   options.beta1 = recipe.beta1;
   options.beta2 = recipe.beta2;
@@ -372,11 +377,7 @@ Trainer::Trainer(const Recipe& recipe, bool resume) : impl_(std::make_unique<Imp
 
 Trainer::~Trainer() = default;
 
-std::string Trainer::DataSummary() const {
-  const SourceReport& report = impl_->sampler.report();
-  return std::to_string(report.photos) + " photos, " + std::to_string(report.clips) + " clips of " +
-         std::to_string(report.frames) + " frames";
-}
+std::string Trainer::DataSummary() const { return impl_->sampler.report().Summary(); }
 
 std::vector<std::string> Trainer::Unreadable() const { return impl_->sampler.report().unreadable; }
 

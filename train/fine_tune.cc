@@ -1,0 +1,365 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "train/fine_tune.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "cpl/error.h"
+#include "cpl/restorer.h"
+#include "degrade/degrade.h"
+#include "model/cpu.h"
+#include "model/live_config.h"
+#include "model/safetensors.h"
+#include "train/dataset.h"
+#include "train/evaluator.h"
+#include "train/image_io.h"
+#include "train/interrupt.h"
+#include "train/output_file.h"
+#include "train/recipe.h"
+#include "train/trainer.h"
+#include "train/video_io.h"
+
+namespace cpl::train {
+namespace {
+
+namespace fs = std::filesystem;
+using Json = nlohmann::ordered_json;
+
+constexpr double kHeldBack = 0.2;
+constexpr int kHoldoutClips = 3;  // of each kind
+constexpr int kHoldoutFrames = 8;
+constexpr int kLeastFrames = 10;
+constexpr int kLeastSteps = 20;
+// Larger frames are cut to their middle for the measurements, which are to take little of the time.
+constexpr int kHoldoutWidth = 768, kHoldoutHeight = 448;
+
+double Seconds() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+// A video, a folder's clip, or a folder's photos.
+struct Footage {
+  std::string path;
+  bool video = false;
+  bool clip = false;
+  std::vector<std::string> files;  // of a folder
+  int count = 0;                   // frames or photos
+  int trained() const { return count - std::max(1, static_cast<int>(kHeldBack * count)); }
+};
+
+int CountFrames(const std::string& path) {
+  VideoReader reader(path);
+  VideoFrame frame;
+  int count = 0;
+  while (reader.Next(&frame)) {
+    ++count;
+    CheckInterrupt();
+  }
+  return count;
+}
+
+Footage VideoFootage(const std::string& path) {
+  Footage footage{
+      .path = fs::absolute(path).lexically_normal().string(), .video = true, .clip = true};
+  footage.count = CountFrames(path);
+  return footage;
+}
+
+std::vector<Footage> FindFootage(const std::string& path) {
+  std::error_code error;
+  if (!fs::exists(path, error)) {
+    throw Error(ErrorCode::kNotFound, path + ": no such file or folder (--clean)");
+  }
+  if (!fs::is_directory(path, error)) return {VideoFootage(path)};
+  Footage pictures{.path = fs::absolute(path).lexically_normal().string()};
+  pictures.files = ListImages(path);
+  pictures.clip = IsNumberedClip(pictures.files);
+  pictures.count = static_cast<int>(pictures.files.size());
+  std::vector<Footage> all;
+  if (pictures.count > 0) all.push_back(pictures);
+  std::vector<std::string> others;
+  for (const auto& entry : fs::directory_iterator(path)) {
+    const std::string name = entry.path().filename().string();
+    if (entry.is_regular_file() && name[0] != '.' && !IsImageName(name)) {
+      others.push_back(entry.path().string());
+    }
+  }
+  std::sort(others.begin(), others.end(), NaturalLess);
+  for (const std::string& other : others) {
+    try {
+      all.push_back(VideoFootage(other));
+    } catch (const Error& skipped) {
+      std::fprintf(stderr, "left out: %s\n", skipped.what());
+    }
+  }
+  return all;
+}
+
+cv::Mat Middle(const cv::Mat& frame) {
+  const cv::Size size(std::min(frame.cols, kHoldoutWidth), std::min(frame.rows, kHoldoutHeight));
+  return frame(cv::Rect((frame.cols - size.width) / 2, (frame.rows - size.height) / 2, size.width,
+                        size.height))
+      .clone();
+}
+
+// Stretches of held-back frames: `clips` of them, evenly spread.
+std::vector<std::vector<cv::Mat>> HeldBack(const Footage& footage, int clips) {
+  const int first = footage.trained();
+  const int held = footage.count - first;
+  const int length = footage.clip ? std::min(kHoldoutFrames, held) : 1;
+  clips = std::min(clips, held / length);
+  std::vector<int> starts;
+  for (int k = 0; k < clips; ++k) {
+    starts.push_back(first + (clips == 1 ? 0 : k * (held - length) / (clips - 1)));
+  }
+  std::vector<std::vector<cv::Mat>> found(starts.size());
+  const auto take = [&](int at, const auto& pixels) {
+    for (std::size_t k = 0; k < starts.size(); ++k) {
+      if (at >= starts[k] && at < starts[k] + length) found[k].push_back(Middle(pixels()));
+    }
+  };
+  if (!footage.video) {
+    for (int at = first; at < footage.count; ++at) {
+      take(at, [&] { return ReadRgb(footage.files[at]); });
+    }
+    return found;
+  }
+  VideoReader reader(footage.path);
+  VideoFrame frame;
+  for (int at = 0; reader.Next(&frame); ++at) take(at, [&] { return frame.ToRgb(); });
+  return found;
+}
+
+void WriteHoldout(const std::string& folder, const std::vector<Footage>& all,
+                  const std::vector<std::string>& prompts) {
+  const int each = std::max(1, kHoldoutClips / static_cast<int>(all.size()));
+  int number = 0;
+  for (const Footage& footage : all) {
+    for (const std::vector<cv::Mat>& clip : HeldBack(footage, each)) {
+      ++number;
+      for (const std::string& prompt : prompts) {
+        const fs::path place = fs::path(folder) / prompt / ("clip" + std::to_string(number));
+        MakeFolder((place / "input").string());
+        MakeFolder((place / "target").string());
+        const int width = clip[0].cols, height = clip[0].rows;
+        degrade::Degrader degrader(
+            degrade::SpecForLevel(degrade::ParseKinds(prompt), 0.5,
+                                  static_cast<std::uint64_t>(1000 + number), height),
+            width, height);
+        std::vector<float> pixels(static_cast<std::size_t>(width) * height * 3);
+        const degrade::ImageView view{pixels.data(), width, height,
+                                      static_cast<std::ptrdiff_t>(width) * 3};
+        for (std::size_t t = 0; t < clip.size(); ++t) {
+          char name[16];
+          std::snprintf(name, sizeof(name), "%04d.png", static_cast<int>(t));
+          cv::Mat input(height, width, CV_8UC3);
+          degrade::FromU8(clip[t].data, static_cast<std::ptrdiff_t>(clip[t].step), view);
+          degrader.Apply(view, static_cast<std::int64_t>(t));
+          degrade::ToU8(view, input.data, static_cast<std::ptrdiff_t>(input.step));
+          WriteImage((place / "input" / name).string(), input);
+          WriteImage((place / "target" / name).string(), clip[t]);
+        }
+        CheckInterrupt();
+      }
+    }
+  }
+}
+
+std::string Quoted(const std::string& text) {
+  return Json(text).dump();  // TOML's basic strings escape as JSON's do.
+}
+
+// The recipe, but for its number of steps.
+std::string RecipeText(const FineTuneOptions& options, const std::vector<Footage>& all,
+                       const Json& config, const std::vector<std::string>& prompts,
+                       const std::string& model, std::int64_t steps) {
+  std::ostringstream text;
+  text
+      << "# Written by cpl train --from " << options.from << " --clean " << options.clean
+      << "\n# What was kept back of the footage lies in holdout/: cpl eval --clips holdout\nname = "
+      << Quoted(fs::path(model).stem().string() + "-tuned")
+      << "\n\n[init]\nfrom = " << Quoted(model) << "\n\n[model]\nprompts = " << Json(prompts).dump()
+      << "\n";
+  for (const auto& [key, value] : config.items()) {
+    if (!value.is_null()) text << key << " = " << value.dump() << "\n";
+  }
+  text << "\n[data]\nclean = [\n";
+  for (const Footage& one : all) {
+    text << "  { path = " << Quoted(one.path) << ", last = " << one.trained()
+         << ", weight = " << std::sqrt(static_cast<double>(one.count)) << " },\n";
+  }
+  const double horizon = std::max(10.0, static_cast<double>(steps) / 8);
+  text << "]\n\n[optimizer]\nema = " << 1 - 1 / horizon
+       << "\n\n[run]\noutput = " << Quoted(fs::absolute(options.output).lexically_normal().string())
+       << "\nthreads = " << options.threads << "\nlog_every = 25\nsamples_every = 500\n"
+       << "\n# The router stays as it is: one scene has little to teach about all others.\n"
+       << "[[stage]]\nname = \"tune\"\nsteps = " << steps
+       << "\nframes = 4\npatch = 128\nlearning_rate = 5e-4\nfinal_rate = 1e-5\nwarmup = 20\n"
+          "mixed = 0.1\nrouter_weight = 0.0\nbatch = { ";
+  for (std::size_t p = 0; p < prompts.size(); ++p) {
+    text << (p > 0 ? ", " : "") << prompts[p] << " = " << (prompts[p] == "clean" ? 1 : 2);
+  }
+  text << " }\n";
+  return text.str();
+}
+
+void WriteText(const fs::path& path, const std::string& text) {
+  std::ofstream file(path);
+  file << text;
+  if (!file.flush()) throw Error(ErrorCode::kCannotWrite, path.string() + ": cannot be written");
+}
+
+std::vector<KindScores> Measure(const std::string& model, const std::string& holdout, int threads) {
+  ModelOptions model_options;
+  model_options.threads = threads;
+  EvalPlan plan;
+  plan.kinds = FindClips(holdout, {});
+  plan.clips = true;
+  plan.params.bypass_clean = false;
+  plan.threads = threads;
+  EvalEvents events;
+  events.progress = [](std::int64_t, std::int64_t) {};
+  events.skipped = [](const std::string& message) {
+    std::fprintf(stderr, "skipped: %s\n", message.c_str());
+  };
+  return Evaluate(LoadModel(model, model_options).get(), plan, events);
+}
+
+// Seconds that a step takes, without what comes once.
+double MeasureStep(Recipe recipe) {
+  recipe.output = (fs::path(recipe.output) / "trial").string();
+  recipe.log_every = 1;
+  recipe.stages[0].steps = 6;
+  recipe.stages[0].warmup = 0;
+  recipe.stages[0].learning_rate = recipe.stages[0].final_rate = 0;
+  std::vector<double> times;
+  {
+    Trainer trainer(recipe, false);
+    double before = Seconds();
+    trainer.Run([] { return InterruptSignal() != 0; },
+                [&](const TrainStatus&) {
+                  times.push_back(Seconds() - before);
+                  before = Seconds();
+                });
+  }
+  fs::remove_all(recipe.output);
+  CheckInterrupt();
+  std::sort(times.begin(), times.end());
+  return times[times.size() / 2];
+}
+
+void PrintFigures(const std::vector<KindScores>& before, const std::vector<KindScores>& after,
+                  const fs::path& path) {
+  Json figures = Json::object();
+  std::printf("held-back footage, PSNR of Y in dB\n%-10s%10s%10s%10s%10s\n", "", "degraded",
+              "before", "after", "gain");
+  for (std::size_t k = 0; k < before.size(); ++k) {
+    const auto number = [](const std::optional<double>& value) {
+      return value ? Json(*value) : Json(nullptr);
+    };
+    const auto input = before[k].psnr_input_y.Value();
+    const auto was = before[k].psnr_y.Value(), is = after[k].psnr_y.Value();
+    figures[before[k].name] = {
+        {"psnr_input_y", number(input)}, {"before", number(was)}, {"after", number(is)}};
+    std::printf("%-10s%10.2f%10.2f%10.2f%+10.2f\n", before[k].name.c_str(),
+                input.value_or(INFINITY), was.value_or(INFINITY), is.value_or(INFINITY),
+                was && is ? *is - *was : 0.0);
+  }
+  WriteText(path, figures.dump(2) + "\n");
+}
+
+}  // namespace
+
+void FineTune(const FineTuneOptions& given) {
+  FineTuneOptions options = given;
+  const double start = Seconds();
+  if (options.threads == 0) options.threads = AvailableCpus();
+  if (!(options.minutes >= 0.2)) {
+    throw Error(ErrorCode::kInvalidArgument, "--minutes must be at least 0.2");
+  }
+  const std::string model = fs::absolute(FindModel(options.from)).lexically_normal().string();
+  const SafetensorsFile file = SafetensorsFile::Open(model);
+  const auto metadata = [&](const char* key) {
+    const auto found = file.metadata().find(key);
+    return found == file.metadata().end() ? std::string() : found->second;
+  };
+  if (metadata("architecture") != "live") {
+    throw Error(ErrorCode::kUnsupported,
+                model +
+                    ": only live models are tuned by --from; a recipe with [init] from = "
+                    "\"...\" trains any other");
+  }
+  // Through LiveConfig, which knows older files and checks what they say.
+  const Json config = Json::parse(LiveConfig::FromJson(metadata("config")).ToJson());
+  const auto prompts = Json::parse(metadata("prompts")).get<std::vector<std::string>>();
+
+  std::vector<Footage> footage = FindFootage(options.clean);
+  std::erase_if(footage, [](const Footage& one) { return one.count < 2; });
+  int count = 0;
+  for (const Footage& one : footage) count += one.count;
+  if (count < kLeastFrames) {
+    throw Error(ErrorCode::kInvalidArgument,
+                options.clean + ": holds " + std::to_string(count) + " frames; at least " +
+                    std::to_string(kLeastFrames) + " are needed, better some minutes of video");
+  }
+  const fs::path output = options.output;
+  MakeFolder(options.output);
+  if (fs::exists(output / "checkpoint.safetensors")) {
+    throw Error(ErrorCode::kInvalidArgument,
+                options.output + ": holds a run already; go on with cpl train " +
+                    (output / "recipe.toml").string() + " --resume, or choose another --output");
+  }
+  const std::string holdout = (output / "holdout").string();
+  fs::remove_all(holdout);
+  std::printf("%s: %d frames, the last fifth is kept back to measure on\n", options.clean.c_str(),
+              count);
+  WriteHoldout(holdout, footage, prompts);
+  const double measuring = Seconds();
+  const std::vector<KindScores> before = Measure(model, holdout, options.threads);
+  const double measured = Seconds() - measuring;
+
+  const std::string path = (output / "recipe.toml").string();
+  WriteText(path, RecipeText(options, footage, config, prompts, model, 1000));
+  std::int64_t steps = options.steps;
+  if (steps == 0) {
+    const double step = MeasureStep(LoadRecipe(path, {}));
+    // Reading the footage comes once more, and the figures after.
+    const double left = 60 * options.minutes - (Seconds() - start) - measured - 5;
+    steps = static_cast<std::int64_t>(left / step);
+    if (steps < kLeastSteps) {
+      const double needed = 60 * options.minutes - left + kLeastSteps * step;
+      throw Error(ErrorCode::kInvalidArgument,
+                  "--minutes is too short on this machine, where a step takes " +
+                      std::to_string(step) + " s; give it at least " +
+                      std::to_string(static_cast<int>(needed / 60) + 1));
+    }
+    std::printf("%.2f s a step\n", step);
+  }
+  WriteText(path, RecipeText(options, footage, config, prompts, model, steps));
+  const Recipe recipe = LoadRecipe(path, {});
+  std::printf("%lld steps; the recipe is %s\n", static_cast<long long>(steps), path.c_str());
+  std::fflush(stdout);
+  Trainer trainer(recipe, false);
+  trainer.Run([] { return InterruptSignal() != 0; },
+              [](const TrainStatus& status) {
+                std::printf("step %lld/%lld  loss %.3f\n", static_cast<long long>(status.step),
+                            static_cast<long long>(status.total_steps), status.loss);
+                std::fflush(stdout);
+              });
+  if (InterruptSignal() != 0) {
+    std::printf("stopped and saved; go on with cpl train %s --resume\n", path.c_str());
+    return;
+  }
+  const std::string result = (output / "model.safetensors").string();
+  PrintFigures(before, Measure(result, holdout, options.threads), output / "figures.json");
+  std::printf("%.1f minutes; use it with cplrestore model=%s\n", (Seconds() - start) / 60,
+              result.c_str());
+}
+
+}  // namespace cpl::train

@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "train/h264.h"
+
+#include <gst/app/gstappsink.h>
+#include <gst/app/gstappsrc.h>
+
+#include <cstring>
+#include <memory>
+#include <string>
+
+#include "cpl/error.h"
+#include "train/gst_util.h"
+
+namespace cpl::train {
+namespace {
+
+// Nobody waits longer for a few small frames; a pipeline that stands is a bug.
+constexpr GstClockTime kPatience = 60 * GST_SECOND;
+
+class Coder {
+ public:
+  Coder() {
+    InitGStreamer();
+    pipeline_.reset(gst_pipeline_new(nullptr));
+    gst_object_ref_sink(pipeline_.get());
+    source_ = AddElement(pipeline_.get(), "appsrc");
+    GstElement* to_yuv = AddElement(pipeline_.get(), "videoconvert");
+    encoder_ = AddElement(pipeline_.get(), "x264enc");
+    GstElement* parser = AddElement(pipeline_.get(), "h264parse");
+    GstElement* decoder = AddElement(pipeline_.get(), "avdec_h264");
+    GstElement* to_rgb = AddElement(pipeline_.get(), "videoconvert");
+    sink_ = AddElement(pipeline_.get(), "appsink");
+    g_object_set(source_, "format", GST_FORMAT_TIME, "max-bytes", guint64{0}, "block", FALSE,
+                 nullptr);
+    gst_util_set_object_arg(G_OBJECT(encoder_), "pass", "quant");
+    gst_util_set_object_arg(G_OBJECT(encoder_), "speed-preset", "veryfast");
+    gst_util_set_object_arg(G_OBJECT(encoder_), "tune", "zerolatency");
+    // As many threads would cut the picture into slices, and a result that depends on them.
+    g_object_set(encoder_, "threads", 1u, "sliced-threads", FALSE, "key-int-max", 250u, "bframes",
+                 0u, nullptr);
+    g_object_set(decoder, "max-threads", 1, nullptr);
+    g_object_set(sink_, "sync", FALSE, "max-buffers", 0u, nullptr);
+    GstPtr<GstCaps> rgb(gst_caps_from_string("video/x-raw,format=RGB"));
+    GstPtr<GstCaps> yuv(gst_caps_from_string("video/x-raw,format=I420"));
+    const bool linked = gst_element_link(source_, to_yuv) &&
+                        gst_element_link_filtered(to_yuv, encoder_, yuv.get()) &&
+                        gst_element_link_many(encoder_, parser, decoder, to_rgb, nullptr) &&
+                        gst_element_link_filtered(to_rgb, sink_, rgb.get());
+    if (!linked) throw Error(ErrorCode::kInternal, "the H.264 round trip cannot be linked");
+  }
+  ~Coder() {
+    if (pipeline_) gst_element_set_state(pipeline_.get(), GST_STATE_NULL);
+  }
+
+  std::vector<cv::Mat> Run(const std::vector<cv::Mat>& frames, int quantizer) {
+    const int width = frames[0].cols, height = frames[0].rows;
+    g_object_set(encoder_, "quantizer", static_cast<guint>(quantizer), nullptr);
+    GstPtr<GstCaps> caps(gst_caps_new_simple("video/x-raw", "format", G_TYPE_STRING, "RGB", "width",
+                                             G_TYPE_INT, width, "height", G_TYPE_INT, height,
+                                             "framerate", GST_TYPE_FRACTION, 25, 1, nullptr));
+    gst_app_src_set_caps(GST_APP_SRC(source_), caps.get());
+    gst_element_set_state(pipeline_.get(), GST_STATE_PLAYING);
+    std::vector<cv::Mat> decoded;
+    try {
+      for (std::size_t i = 0; i < frames.size(); ++i) Push(frames[i], i);
+      gst_app_src_end_of_stream(GST_APP_SRC(source_));
+      while (decoded.size() < frames.size()) decoded.push_back(Pull(width, height));
+    } catch (...) {
+      gst_element_set_state(pipeline_.get(), GST_STATE_NULL);
+      throw;
+    }
+    // NULL forgets the encoder's state: the next clip starts as this one did.
+    gst_element_set_state(pipeline_.get(), GST_STATE_NULL);
+    return decoded;
+  }
+
+ private:
+  void Push(const cv::Mat& frame, std::size_t index) {
+    const std::size_t row = 3 * static_cast<std::size_t>(frame.cols);
+    const std::size_t stride = (row + 3) / 4 * 4;
+    GstBuffer* buffer = gst_buffer_new_allocate(nullptr, stride * frame.rows, nullptr);
+    GstMapInfo map;
+    if (buffer == nullptr || !gst_buffer_map(buffer, &map, GST_MAP_WRITE)) {
+      throw Error(ErrorCode::kOutOfMemory, "no memory for a frame of the H.264 round trip");
+    }
+    for (int y = 0; y < frame.rows; ++y) std::memcpy(map.data + stride * y, frame.ptr(y), row);
+    gst_buffer_unmap(buffer, &map);
+    GST_BUFFER_PTS(buffer) = index * (GST_SECOND / 25);
+    GST_BUFFER_DURATION(buffer) = GST_SECOND / 25;
+    gst_app_src_push_buffer(GST_APP_SRC(source_), buffer);
+  }
+
+  cv::Mat Pull(int width, int height) {
+    GstPtr<GstSample> sample(gst_app_sink_try_pull_sample(GST_APP_SINK(sink_), kPatience));
+    if (!sample) {
+      std::string reason = "it ends early";
+      GstPtr<GstBus> bus(gst_element_get_bus(pipeline_.get()));
+      GstPtr<GstMessage> message(gst_bus_pop_filtered(bus.get(), GST_MESSAGE_ERROR));
+      if (message) reason = MessageText(message.get());
+      throw Error(ErrorCode::kInternal, "H.264 round trip of a training sample: " + reason);
+    }
+    GstVideoInfo info;
+    GstVideoFrame frame;
+    if (!gst_video_info_from_caps(&info, gst_sample_get_caps(sample.get())) ||
+        info.width != width || info.height != height ||
+        !gst_video_frame_map(&frame, &info, gst_sample_get_buffer(sample.get()), GST_MAP_READ)) {
+      throw Error(ErrorCode::kInternal, "H.264 round trip: the decoder's frames have another form");
+    }
+    cv::Mat picture = cv::Mat(height, width, CV_8UC3, GST_VIDEO_FRAME_PLANE_DATA(&frame, 0),
+                              static_cast<std::size_t>(GST_VIDEO_FRAME_PLANE_STRIDE(&frame, 0)))
+                          .clone();
+    gst_video_frame_unmap(&frame);
+    return picture;
+  }
+
+  GstPtr<GstElement> pipeline_;
+  GstElement* source_ = nullptr;  // all owned by the pipeline
+  GstElement* encoder_ = nullptr;
+  GstElement* sink_ = nullptr;
+};
+
+}  // namespace
+
+std::vector<cv::Mat> H264RoundTrip(const std::vector<cv::Mat>& frames, int quantizer) {
+  if (frames.empty()) return {};
+  for (const cv::Mat& frame : frames) {
+    if (frame.type() == CV_8UC3 && frame.size() == frames[0].size() && frame.cols % 2 == 0 &&
+        frame.rows % 2 == 0 && frame.cols >= 16 && frame.rows >= 16) {
+      continue;
+    }
+    throw Error(ErrorCode::kInvalidArgument,
+                "H.264 round trips need 8-bit RGB frames of one size with even sides of at least "
+                "16 pixels");
+  }
+  if (quantizer < 1 || quantizer > 51) {
+    throw Error(ErrorCode::kInvalidArgument,
+                "an H.264 quantizer of " + std::to_string(quantizer) + " is not in 1..51");
+  }
+  thread_local std::unique_ptr<Coder> coder;
+  if (!coder) coder = std::make_unique<Coder>();
+  return coder->Run(frames, quantizer);
+}
+
+}  // namespace cpl::train
