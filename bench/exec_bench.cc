@@ -18,6 +18,7 @@
 #include <string>
 #include <vector>
 
+#include "bench/register_peak.h"
 #include "model/cpu.h"
 #include "model/exec_folded.h"
 #include "model/exec_stream.h"
@@ -114,6 +115,11 @@ void TimeConvs(const LiveConfig& config, int across) {
     }
     std::printf("\n");
   }
+  const RegisterPeak peak = MeasureRegisterPeak();
+  std::printf("%-33s %10s %10.1f %10.1f %10.1f\n", "in registers", "", peak.avx2, peak.avx512,
+              peak.bf16);
+  std::printf("%-33s %10s %10s %10s %10.1f\n", "in registers, int8 (vpdpbusd)", "", "", "",
+              peak.int8);
 }
 
 // Fixed rows in, nothing out: what is timed is the network.
@@ -268,18 +274,22 @@ void TimeSizes(const LiveConfig& config, int threads, int rounds) {
   const std::vector<float> cond(config.conditioning);
   ThreadPool pool(threads);
   std::printf("\nNV12 frames, %s, %d threads, best of %d\n", kernels.name, threads, rounds);
-  std::printf("%-12s %8s %14s\n", "size", "ms", "ms/megapixel");
+  std::printf("%-12s %8s %8s %14s %14s\n", "size", "ms", "CPU ms", "ms/megapixel", "CPU ms/Mpx");
   static constexpr int kSizes[][2] = {{640, 360},   {960, 540},   {1280, 720},
                                       {1920, 1080}, {2560, 1440}, {3840, 2160}};
   for (const auto& [width, height] : kSizes) {
     const Picture in(width, height), out(width, height);
     exec::Stream stream(config, width, height, threads, kernels);
-    const double seconds = BestSeconds(rounds, [&] {
-      stream.Restore(packed, cond.data(), AsConst(in.view()), out.view(), 1.0f, pool);
-    });
+    Best best;
+    for (int i = 0; i < rounds; ++i) {
+      best.Time(
+          [&] { stream.Restore(packed, cond.data(), AsConst(in.view()), out.view(), 1.0f, pool); });
+    }
     char size[32];
     std::snprintf(size, sizeof(size), "%dx%d", width, height);
-    std::printf("%-12s %8.2f %14.2f\n", size, seconds * 1e3, seconds * 1e9 / width / height);
+    const double pixels = 1e-6 * width * height;
+    std::printf("%-12s %8.2f %8.2f %14.2f %14.2f\n", size, best.seconds * 1e3, best.cpu * 1e3,
+                best.seconds * 1e3 / pixels, best.cpu * 1e3 / pixels);
   }
 }
 

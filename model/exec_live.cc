@@ -11,6 +11,8 @@ namespace {
 constexpr double kStripMacs = 4e6;
 // Taller strips would have to be waited for, and held.
 constexpr int kStripRows = 4;
+// Of blocks: four rows of cells each, which are read again behind the motion head.
+constexpr int kMotionStripRows = 1;
 
 bool Shuffles(const ConvShape& conv) { return conv.name.starts_with("up"); }
 
@@ -127,7 +129,8 @@ int LiveExecutor::AddConv(const ConvShape& conv, std::vector<int> in, bool relu,
 
   const double row_macs =
       static_cast<double>(width) * conv.in * conv.out * conv.kernel * conv.kernel;
-  const int grain = std::clamp(static_cast<int>(kStripMacs / row_macs), 1, kStripRows);
+  const int most = conv.name.starts_with("motion") ? kMotionStripRows : kStripRows;
+  const int grain = std::clamp(static_cast<int>(kStripMacs / row_macs), 1, most);
   const std::size_t number = biases_.size(), bias = bias_.size();
   biases_.push_back(bias);
   bias_.resize(bias + static_cast<std::size_t>(channels) * groups);
@@ -154,17 +157,18 @@ int LiveExecutor::AddMotion() {
   });
   const int head = AddConv(shapes[1], {AddConv(shapes[0], {features}, true)});
   const int maps = pipeline_.AddOrder(blocks_y);
-  pipeline_.AddStep(blocks_y, 4, {{head}}, {{maps}}, [this, head](int begin, int end) {
-    Rows& rows = pipeline_.picture(head);
-    for (int y = begin; y < end; ++y) {
-      float* row = rows.Row(y);
-      // In place: nobody else reads it.
-      for (int i = 0; i < rows.width(); ++i) {
-        std::copy_n(row + i * rows.channels(), kMotionOutputs, row + i * kMotionOutputs);
-      }
-      frame_->Keep(y, row);
-    }
-  });
+  pipeline_.AddStep(
+      blocks_y, kMotionStripRows, {{head}}, {{maps}}, [this, head](int begin, int end) {
+        Rows& rows = pipeline_.picture(head);
+        for (int y = begin; y < end; ++y) {
+          float* row = rows.Row(y);
+          // In place: nobody else reads it.
+          for (int i = 0; i < rows.width(); ++i) {
+            std::copy_n(row + i * rows.channels(), kMotionOutputs, row + i * kMotionOutputs);
+          }
+          frame_->Keep(y, row);
+        }
+      });
   return maps;
 }
 

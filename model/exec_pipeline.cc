@@ -99,7 +99,6 @@ void Pipeline::Plan(int threads) {
     const int strip = writer.grain * picture.writer_scale;
     // A strip in work on each thread, and one for the next step to find.
     picture.held = std::min(picture.height, picture.held + (threads + 1) * strip);
-    if (!picture.rows) picture.held = picture.height;
     if (picture.rows) picture.rows->Hold(picture.held);
   }
 }

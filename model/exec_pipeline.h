@@ -37,7 +37,9 @@ class Pipeline {
 
   // A picture that one step writes and later ones read; the number names it.
   int AddPicture(int width, int height, int channels, Element element = Element::kFloat);
-  // The same for memory that is not the pipeline's: it only keeps the steps in order.
+  // The same for memory that is not the pipeline's: it only keeps the steps in order, and the
+  // writer no further ahead of its readers than a picture would. So what they share is still in a
+  // cache.
   int AddOrder(int height);
 
   // A step of `count` units, of which run(begin, end) does `grain` or fewer. Pictures that it reads
