@@ -3,9 +3,9 @@
 #
 # check_networks.sh EXAMPLES: element and command take either network by `model=`; the file says which it
 # is. The paper's network, in small, comes from a trial of training, and by way of a .pth file.
+cpl=$(realpath "$2")
 # shellcheck source-path=SCRIPTDIR
 . "$(dirname "$0")/lib.sh"
-cpl=$2
 mkdir photos
 run 'a photo' gst-launch-1.0 -q videotestsrc num-buffers=1 ! video/x-raw,width=96,height=96 ! pngenc ! \
   filesink location=photos/1.png
