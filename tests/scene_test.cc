@@ -128,6 +128,22 @@ TEST(SceneTest, PlainCropsAreTheSourcesOwnPixels) {
   EXPECT_GT(*places.rbegin(), 130);
 }
 
+TEST(SceneTest, SoftPicturesAreEnlarged) {
+  SceneOptions options = kPlain;
+  options.soft_share = 1;
+  const std::vector<ClipSource> sources = {{{Map(250, 250)}}};
+  bool enlarged = false;
+  for (int seed = 0; seed < 20; ++seed) {
+    Rng rng(seed);
+    const cv::Mat patch = MakeCleanClip(sources, 0, rng, 60, 1, options)[0];
+    const int across = patch.at<cv::Vec3b>(30, 59)[0] - patch.at<cv::Vec3b>(30, 0)[0];
+    EXPECT_LE(across, 60);
+    EXPECT_GE(across, 60 / 3 - 2);
+    enlarged |= across < 40;
+  }
+  EXPECT_TRUE(enlarged);
+}
+
 TEST(SceneTest, ShrinksWithinItsLimits) {
   const std::vector<ClipSource> sources = {{{Map(250, 250)}}};
   SceneOptions options = kPlain;

@@ -109,6 +109,7 @@ struct Recipe {
   int bank = 0;           // layers of rain and of snow that are drawn once for each stage and used
                           // again; 0: drawn anew for each sample
   double h264_share = 0;  // of samples made of clean pictures that go through H.264
+  double soft_share = 0;  // of samples made of clean pictures that are enlarged, up to three times
   int workers = 0;  // threads that make the next batch meanwhile; 0: the trainer's own, in turn
 
   std::string init_from;  // a model to start from, a path or a name; empty: random weights

@@ -109,6 +109,7 @@ void Sampler::TryMakeSample(const Stage& stage, const LayerBank* bank, std::int6
   if (recipe_.augment == "flips") {
     options = {.min_scale = 1, .mover_share = 0, .photometric = 0, .night_share = 0};
   }
+  options.soft_share = static_cast<float>(recipe_.soft_share);
   std::vector<cv::Mat> clean =
       MakeCleanClip(set_.clean, item.index, scene, stage.patch, frames, options);
 

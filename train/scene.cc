@@ -306,7 +306,9 @@ std::vector<cv::Mat> MakeCleanClip(const std::vector<ClipSource>& sources, std::
   const cv::Size needed(patch + static_cast<int>(std::ceil(far.x)) + 2 * border,
                         patch + static_cast<int>(std::ceil(far.y)) + 2 * border);
   // Some at the source's own sharpness; area means are a little soft at most other scales.
-  const float scale = rng.Chance(0.25f) ? 1 : rng.Uniform(options.min_scale, 1);
+  float scale = rng.Chance(0.25f) ? 1 : rng.Uniform(options.min_scale, 1);
+  // Cheap lenses, fog and codecs leave less detail than any photo of a training set lacks.
+  if (options.soft_share > 0 && rng.Chance(options.soft_share)) scale = rng.LogUniform(1, 3);
   const Window window = PlaceWindow(rng, source_size, needed, scale);
 
   std::vector<Mover> movers;

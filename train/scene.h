@@ -33,6 +33,7 @@ struct SceneOptions {
   float photometric = 0.7f;   // pictures whose gamma, brightness and contrast are changed
   float night_share = 0.12f;  // pictures made dark
   bool flips = true;          // mirror, upside down, transpose
+  float soft_share = 0;       // sources that are enlarged instead, up to three times: soft pictures
 };
 
 // `frames` patches of `patch` x `patch` pixels (CV_8UC3, R, G, B, freshly allocated) from
