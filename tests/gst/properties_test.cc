@@ -79,7 +79,7 @@ TEST(Properties, ReachTheRuntime) {
   EXPECT_TRUE(params.temporal);
   EXPECT_EQ(params.threads, 3);
   EXPECT_EQ(params.interval, 1);
-  EXPECT_EQ(params.clear_threshold, 0.9f);
+  EXPECT_EQ(params.clear_threshold, 0.6f);
   EXPECT_EQ(params.clear_hysteresis, 0.2f);
   EXPECT_EQ(params.max_wait_ns, 0);
 
