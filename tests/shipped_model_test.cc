@@ -86,7 +86,7 @@ TEST_F(ShippedModel, RemovesEachDegradation) {
     double first, later;  // least gain of the first frame, and of the eighth over it, in dB
     int routed;           // of the pictures, at least so many get the right prompt at first sight
   } kExpected[] = {
-      {"noise", 2.8, 0.1, 2}, {"rain", 3.0, 1.0, 1}, {"snow", 1.4, 0.1, 1}, {"haze", 7.0, -0.5, 2}};
+      {"noise", 3.2, 2.0, 2}, {"rain", 3.0, 5.0, 1}, {"snow", 3.5, 2.0, 1}, {"haze", 9.0, -0.5, 2}};
   for (const auto& expected : kExpected) {
     const Result result = Run(expected.kind);
     std::printf("%s: %.2f dB in, %.2f first, %.2f eighth\n", expected.kind, result.input,
