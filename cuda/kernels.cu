@@ -75,6 +75,10 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
+__global__ void __launch_bounds__(kThreads) Copy(const Picture in, const Picture out) {
+  if (kStrip * X() < CellsOf(in.width) && Y() < CellsOf(in.height)) CopyStrip(in, out, X(), Y());
+}
+
 const Kernels kDevice = {
     "cuda",
     [](const FrameJob& job, FrameJob* to, Stream stream) {
@@ -119,6 +123,11 @@ const Kernels kDevice = {
        const void* residual, Stream stream) {
       WriteCells<<<GridFor((CellsOf(in.width) + kStrip - 1) / kStrip, CellsOf(in.height)), Block(),
                    0, On(stream)>>>(in, out, factors, across, dtype, residual);
+      return Launched();
+    },
+    [](const Picture& in, const Picture& out, Stream stream) {
+      Copy<<<GridFor((CellsOf(in.width) + kStrip - 1) / kStrip, CellsOf(in.height)), Block(), 0,
+             On(stream)>>>(in, out);
       return Launched();
     },
 };

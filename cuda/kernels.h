@@ -39,6 +39,8 @@ struct Kernels {
                     Stream stream);
   int (*write_cells)(const Picture& in, const Picture& out, const WriteFactors& factors, int across,
                      Dtype dtype, const void* residual, Stream stream);
+  // out = in, within rows.
+  int (*copy_frame)(const Picture& in, const Picture& out, Stream stream);
 };
 
 // On the host, one after the other: what tests and the fake device run. `stream` is ignored.

@@ -64,6 +64,11 @@ constexpr Kernels kHost = {
       });
       return 0;
     },
+    [](const Picture& in, const Picture& out, Stream) {
+      ForEach((CellsOf(in.width) + kStrip - 1) / kStrip, CellsOf(in.height),
+              [&](int strip, int y) { CopyStrip(in, out, strip, y); });
+      return 0;
+    },
 };
 
 }  // namespace

@@ -53,4 +53,9 @@ CPL_HOST_DEVICE inline void WriteCellStrip(const Picture& in, const Picture& out
   WriteStrip(in, out, factors, strip, y, values);
 }
 
+CPL_HOST_DEVICE inline void CopyStrip(const Picture& in, const Picture& out, int strip, int y) {
+  const float nothing[kStrip][kCellValues] = {};
+  WriteStrip(in, out, WriteFactors{}, strip, y, nothing);
+}
+
 }  // namespace cpl::cuda

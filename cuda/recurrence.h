@@ -5,8 +5,8 @@
 // same functions for the CPU, a row at a time.
 //
 // With across and down the padded size in cells (multiples of kStrip), a block being 4x4 cells:
-//   memory   float32 [down][across][12]         features float32 [down / 4][across / 4][7]
-//   count    float32 [down / 4][across / 4]     head     float32 [down / 4][across / 4][3]
+//   memory   float32 [down][across][12]         features float32 [down / 4][across / 4][10]
+//   count    float32 [down / 4][across / 4]     head     float32 [down / 4][across / 4][2]
 //   maps     float32 [down / 4][across / 4][4]
 //   blend    dtype [down][across][12]           side     dtype [down][across][16]
 //   output   dtype [down][across][16]           field    dtype [down / 4][across / 4][3]
@@ -24,9 +24,8 @@
 
 namespace cpl::cuda {
 
-inline constexpr int kMaps = kSideChannels - kCellValues;
 inline constexpr int kMostConditioning = 256;
-static_assert(kMotionScale == kStrip && kMaps == 4, "a strip is a block across");
+static_assert(kMotionScale == kStrip && kMapChannels == 4, "a strip is a block across");
 
 // What changes from frame to frame; it lies in device memory, so that a captured graph finds it.
 struct FrameJob {
@@ -47,6 +46,7 @@ struct SceneState {
   float blocks[kSceneBlocks];
   int known;  // whether they are those of a frame
   int cut;    // whether the last frame began another scene
+  int cuts;   // so many did
 };
 
 // What stays the same while a stream's size does.
@@ -115,7 +115,7 @@ CPL_HOST_DEVICE inline void LoadCells(const Recurrence& r, bool has_past, int st
 CPL_HOST_DEVICE inline void MotionBlock(const Recurrence& r, int block_x, int block_y) {
   constexpr float kMean = 1.0f / (4 * kMotionScale * kMotionScale);
   const bool has_past = r.HasPast();
-  float sum[3] = {}, size[3] = {};
+  float sum[3] = {}, size[3] = {}, small[3] = {};
   for (int dy = 0; dy < kMotionScale; ++dy) {
     float x[kStrip][kCellValues], memory[kStrip][kCellValues];
     LoadCells(r, has_past, block_x, kMotionScale * block_y + dy, x, memory);
@@ -125,7 +125,9 @@ CPL_HOST_DEVICE inline void MotionBlock(const Recurrence& r, int block_x, int bl
       for (int k = 0; k < kCellValues; ++k) {
         const float d = x[i][k] - memory[i][k];
         sum[k / 4] += d;
-        size[k / 4] += Magnitude(d);
+        const float change = Magnitude(d);
+        size[k / 4] += change;
+        small[k / 4] += change < kSmallChange ? change : kSmallChange;
       }
     }
   }
@@ -135,8 +137,9 @@ CPL_HOST_DEVICE inline void MotionBlock(const Recurrence& r, int block_x, int bl
   for (int c = 0; c < 3; ++c) {
     to[c] = sum[c] * kMean;
     to[3 + c] = size[c] * kMean;
+    to[6 + c] = small[c] * kMean;
   }
-  to[6] = 1 / ((has_past ? r.count[at] : 0.0f) + 1);
+  to[9] = 1 / ((has_past ? r.count[at] : 0.0f) + 1);
 }
 
 // What is kept of a block; its count becomes the next.
@@ -144,20 +147,25 @@ CPL_HOST_DEVICE inline void KeepBlock(const Recurrence& r, int block_x, int bloc
   const std::ptrdiff_t at = static_cast<std::ptrdiff_t>(block_y) * r.BlocksAcross() + block_x;
   const float* head = r.head + at * kMotionOutputs;
   const float n = r.HasPast() ? r.count[at] : 0.0f;
-  float keep = Sigmoid(head[0]) * n / (n + 1.0f);
-  keep = keep >= 0.0f ? keep : 0.0f;  // NaN too
+  const auto past = [n](float v) { return n > 0.0f && v >= 0.0f ? v : 0.0f; };  // NaN is 0 too
+  const float still = past(Sigmoid(head[0]));
+  const float keep = still * n / (n + 1.0f);
   const float fresh = (1.0f - keep) * (1.0f - keep) + keep * keep / (n > 1.0f ? n : 1.0f);
   float next = 1.0f / fresh;
   next = next < kMostFrames ? next : kMostFrames;
   r.count[at] = next;
-  float* maps = r.maps + at * kMaps;
+  float* maps = r.maps + at * kMapChannels;
   maps[0] = keep;
   maps[1] = 1.0f / next;
-  CPL_UNROLL
-  for (int j = 2; j < kMaps; ++j) {
-    const float free = head[j - 1];
-    maps[j] = Magnitude(free) < FloatOf(0x7f800000u) ? free : 0.0f;
-  }
+  maps[2] = past(Sigmoid(head[1]) * kMostClip);
+  maps[3] = (1.0f - keep) * still;
+}
+
+// The blend of a value of the frame, from its change since the memory and what the maps say there.
+CPL_HOST_DEVICE inline float BlendOf(float now, float change, const float* maps) {
+  const float above = change - maps[2], below = change + maps[2];
+  return now - maps[0] * (change - (below < 0.0f ? below : 0.0f)) -
+         maps[3] * (above > 0.0f ? above : 0.0f);
 }
 
 // Values of a map at the cells of a strip, bilinear without aligned corners. get(row, column, c)
@@ -196,7 +204,7 @@ struct MapAt {
   const float* maps;
   int across;
   CPL_HOST_DEVICE float operator()(int row, int column, int c) const {
-    return maps[(static_cast<std::ptrdiff_t>(row) * across + column) * kMaps + c];
+    return maps[(static_cast<std::ptrdiff_t>(row) * across + column) * kMapChannels + c];
   }
 };
 
@@ -212,21 +220,22 @@ struct GainAt {
 
 // What the network reads of a strip.
 CPL_HOST_DEVICE inline void BlendStrip(const Recurrence& r, int strip, int y) {
-  float x[kStrip][kCellValues], memory[kStrip][kCellValues], maps[kStrip][kMaps];
+  float x[kStrip][kCellValues], memory[kStrip][kCellValues], maps[kStrip][kMapChannels];
   LoadCells(r, r.HasPast(), strip, y, x, memory);
-  BetweenBlocks<kMaps>(strip, y, r.BlocksAcross(), r.BlocksDown(), MapAt{r.maps, r.BlocksAcross()},
-                       maps);
+  BetweenBlocks<kMapChannels>(strip, y, r.BlocksAcross(), r.BlocksDown(),
+                              MapAt{r.maps, r.BlocksAcross()}, maps);
   const std::ptrdiff_t at = r.CellAt(strip, y);
   CPL_UNROLL
   for (int i = 0; i < kStrip; ++i) {
     float blend[kCellValues], side[kSideChannels];
     CPL_UNROLL
     for (int k = 0; k < kCellValues; ++k) {
-      blend[k] = x[i][k] - maps[i][0] * (x[i][k] - memory[i][k]);
-      side[k] = memory[i][k];
+      const float change = x[i][k] - memory[i][k];
+      blend[k] = BlendOf(x[i][k], change, maps[i]);
+      side[k] = change;
     }
     CPL_UNROLL
-    for (int k = 0; k < kMaps; ++k) side[kCellValues + k] = maps[i][k];
+    for (int k = 0; k < kMapChannels; ++k) side[kCellValues + k] = maps[i][k];
     StoreValues<kCellValues>(r.dtype, r.blend, (at + i) * kCellValues, blend);
     StoreValues<kSideChannels>(r.dtype, r.side, (at + i) * kSideChannels, side);
   }
@@ -236,10 +245,10 @@ CPL_HOST_DEVICE inline void BlendStrip(const Recurrence& r, int strip, int y) {
 CPL_HOST_DEVICE inline void FinishStrip(const Recurrence& r, int strip, int y) {
   constexpr float kAbsurd = 64;  // beyond this it is no picture
   float x[kStrip][kCellValues], memory[kStrip][kCellValues];
-  float maps[kStrip][1], gains[kStrip][kFieldChannels];
+  float maps[kStrip][kMapChannels], gains[kStrip][kFieldChannels];
   LoadCells(r, r.HasPast(), strip, y, x, memory);
-  BetweenBlocks<1>(strip, y, r.BlocksAcross(), r.BlocksDown(), MapAt{r.maps, r.BlocksAcross()},
-                   maps);
+  BetweenBlocks<kMapChannels>(strip, y, r.BlocksAcross(), r.BlocksDown(),
+                              MapAt{r.maps, r.BlocksAcross()}, maps);
   BetweenBlocks<kFieldChannels>(strip, y, r.BlocksAcross(), r.BlocksDown(),
                                 GainAt{r.field, r.dtype, r.BlocksAcross()}, gains);
   const std::ptrdiff_t at = r.CellAt(strip, y);
@@ -250,7 +259,7 @@ CPL_HOST_DEVICE inline void FinishStrip(const Recurrence& r, int strip, int y) {
     CPL_UNROLL
     for (int k = 0; k < kCellValues; ++k) {
       const float now = x[i][k];
-      const float seen = now - maps[i][0] * (now - memory[i][k]);
+      const float seen = BlendOf(now, now - memory[i][k], maps[i]);
       const float change = net[k] + gains[i][k / 4] * seen;
       const float picture = seen + change;
       const float kept = seen + Sigmoid(net[kCellValues + k % 4]) * change;
@@ -301,6 +310,7 @@ CPL_HOST_DEVICE inline void JudgeScene(const float* blocks, SceneState* scene) {
   change /= kSceneBlocks;
   scene->cut = scene->known != 0 && change > kSceneCutChange ? 1 : 0;
   scene->known = 1;
+  scene->cuts += scene->cut;
 }
 
 }  // namespace cpl::cuda

@@ -284,8 +284,8 @@ struct Scene {
         out(format, ColorMatrix::kBT709, ColorRange::kLimited, size, Stride::kTight, 34),
         memory(Cells(12)),
         count(Blocks(1)),
-        features(Blocks(7)),
-        head(Blocks(3)),
+        features(Blocks(kMotionInputs)),
+        head(Blocks(kMotionOutputs)),
         maps(Blocks(4)),
         blend(Cells(12)),
         side(Cells(16)),
@@ -376,11 +376,11 @@ void ExpectAsOnTheCpu(Size size, Dtype dtype, const FormatFacts& format, bool pa
   }
   const Kernels& kernels = HostKernels();
   kernels.motion(s.r, nullptr);
-  std::vector<float> features(s.Blocks(7));
+  std::vector<float> features(s.Blocks(kMotionInputs));
   for (int b = 0; b < blocks_y; ++b) {
     const std::ptrdiff_t at = std::ptrdiff_t{48} * s.across * b;
     MotionRow(x.data() + at, memory.data() + at, count.data() + b * blocks, blocks,
-              features.data() + std::ptrdiff_t{7} * blocks * b);
+              features.data() + std::ptrdiff_t{kMotionInputs} * blocks * b);
   }
   for (std::size_t i = 0; i < features.size(); ++i) ASSERT_NEAR(s.features[i], features[i], 1e-5);
 
