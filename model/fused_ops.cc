@@ -10,6 +10,7 @@
 #include "model/combine.h"
 #include "model/fused_loops.h"
 #include "model/live_config.h"
+#include "model/plain_ops.h"
 
 namespace cpl {
 namespace {
@@ -303,6 +304,7 @@ struct ComposeFunction : Function<ComposeFunction> {
 
 Tensor ConvBlock(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& shift,
                  const Tensor& skip, const ConvOptions& options, at::ScalarType dtype) {
+  if (!x.is_cpu()) return plain::ConvBlock(x, weight, bias, shift, skip, options, dtype);
   if (at::GradMode::is_enabled()) {
     const auto given = [](const Tensor& t) {
       return t.defined() ? std::optional(t) : std::nullopt;
@@ -317,12 +319,14 @@ Tensor ConvBlock(const Tensor& x, const Tensor& weight, const Tensor& bias, cons
 }
 
 Tensor MotionFeatures(const Tensor& x, const Tensor& memory, const Tensor& count) {
+  if (!x.is_cpu()) return plain::MotionFeatures(x, memory, count);
   return at::GradMode::is_enabled() ? MotionFunction::apply(x, memory, count)
                                     : MotionFunction::Run(x, memory, count);
 }
 
 std::pair<Tensor, Tensor> BlendWithMemory(const Tensor& x, const Tensor& memory,
                                           const Tensor& maps) {
+  if (!x.is_cpu()) return plain::BlendWithMemory(x, memory, maps);
   const Tensor now = Rows(x), past = Rows(memory), map = Rows(maps);
   const variable_list result = at::GradMode::is_enabled() ? BlendFunction::apply(now, past, map)
                                                           : BlendFunction::Run(now, past, map);
@@ -331,6 +335,7 @@ std::pair<Tensor, Tensor> BlendWithMemory(const Tensor& x, const Tensor& memory,
 
 std::pair<Tensor, Tensor> ComposePicture(const Tensor& output, const Tensor& gain,
                                          const Tensor& blend) {
+  if (!output.is_cpu()) return plain::ComposePicture(output, gain, blend);
   const Tensor net = Rows(output), field = Rows(gain), z = Rows(blend);
   const variable_list result = at::GradMode::is_enabled() ? ComposeFunction::apply(net, field, z)
                                                           : ComposeFunction::Run(net, field, z);

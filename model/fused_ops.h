@@ -5,6 +5,8 @@
 // between convolutions; here a convolution's bias, shift, ReLU, skip and pixel shuffle, and each
 // half of the recurrence (recurrence.h), are one loop forwards and one backwards.
 //
+// Tensors that do not lie on the CPU go to plain_ops.h, which also defines what is computed.
+//
 // Pictures are [B, C, h, w] and channels-last in memory. All are thread-safe and give the same bits
 // for any number of threads.
 #pragma once

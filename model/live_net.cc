@@ -108,7 +108,7 @@ FoldedNet Fold(const LiveConfig& config, const Parameters& parameters, const at:
         conv.bias = conv.bias * out + mix.matmul(parameters.Get(shape.name + ".prompt_shift"));
       }
       if (shape.logits > 0) {
-        at::Tensor gain = at::ones({shape.out});
+        at::Tensor gain = at::ones({shape.out}, conv.weight.options());
         gain.slice(0, shape.first_logit, shape.first_logit + shape.logits).fill_(kLogitGain);
         conv.weight = conv.weight * gain.view({-1, 1, 1, 1});
         conv.bias = conv.bias * gain;

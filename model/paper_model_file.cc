@@ -9,7 +9,9 @@ namespace cpl {
 
 PaperModelFile ReadPaperModel(const TensorFile& file) {
   PaperModelFile model;
-  model.metadata = DescribeModel(file);
+  // A training checkpoint says what it is, and holds its averaged weights beside others.
+  const bool checkpoint = file.Find(kEmaPrefix + std::string("patch_embed.proj.weight")) != nullptr;
+  model.metadata = checkpoint ? file.metadata() : DescribeModel(file);
   const auto metadata = [&](const char* key) {
     const auto it = model.metadata.find(key);
     return it == model.metadata.end() ? std::string() : it->second;
@@ -31,8 +33,9 @@ PaperModelFile ReadPaperModel(const TensorFile& file) {
   }
   model.prompts = ReadPrompts(file.name(), model.metadata);
   const int prompts = static_cast<int>(model.prompts.size());
-  CheckSparsePromptIr(file, model.config, prompts);
-  model.parameters = ReadParameters(file, SparsePromptIrShapes(model.config, prompts), "");
+  if (!checkpoint) CheckSparsePromptIr(file, model.config, prompts);
+  model.parameters = ReadParameters(file, SparsePromptIrShapes(model.config, prompts),
+                                    checkpoint ? kEmaPrefix : "");
   return model;
 }
 

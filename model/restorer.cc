@@ -16,6 +16,7 @@
 #include "model/model_file.h"
 #include "model/open_model.h"
 #include "model/pixels.h"
+#include "model/prompt_mix.h"
 #include "model/restore_call.h"
 #include "model/router_state.h"
 #include "model/thread_pool.h"
@@ -70,13 +71,15 @@ class LiveModel final : public Model {
   const exec::PackedLive& Packed(int prompt) {
     const std::lock_guard<std::mutex> lock(mutex_);
     if (!packed_[prompt]) {
-      at::Tensor mix = at::zeros({static_cast<std::int64_t>(file_.prompts.size())});
+      std::vector<float> mix(file_.prompts.size(), 0);
       mix[prompt] = 1;
-      const FoldedNet net = Fold(file_.config, file_.parameters, mix);
-      packed_[prompt] =
-          std::make_unique<exec::PackedLive>(exec::Pack(file_.config, net, kernels()));
+      packed_[prompt] = std::make_unique<exec::PackedLive>(PackMix(mix));
     }
     return *packed_[prompt];
+  }
+  exec::PackedLive PackMix(const std::vector<float>& mix) const {
+    return exec::Pack(file_.config, Fold(file_.config, file_.parameters, at::tensor(mix)),
+                      kernels());
   }
 
  private:
@@ -207,9 +210,23 @@ class LiveStream final : public Restorer {
     has_past_ = false;  // a frame that fails leaves none
     const c10::InferenceMode inference;
     report.network_ms =
-        executor_->Restore(model_->Packed(report.prompt), router_.conditioning().data(), in, out,
+        executor_->Restore(Packed(params, report.prompt), router_.conditioning().data(), in, out,
                            params.strength, *pool_);
     has_past_ = true;
+  }
+
+  // The frame's weights. Where prompts are mixed, the mix moves from frame to frame, and is folded
+  // anew when it has moved enough.
+  const exec::PackedLive& Packed(const RestoreParams& params, int prompt) {
+    if (params.prompt != kAutoPrompt || !MixesPrompts(model_->config(), router_.probabilities())) {
+      return model_->Packed(prompt);
+    }
+    std::vector<float> mix = StreamMix(model_->config(), router_.probabilities(), prompt);
+    if (!packed_mix_ || MixDistance(mix, mix_) > kRefoldAt) {
+      packed_mix_ = std::make_unique<exec::PackedLive>(model_->PackMix(mix));
+      mix_ = std::move(mix);
+    }
+    return *packed_mix_;
   }
 
   std::shared_ptr<LiveModel> model_;
@@ -226,6 +243,8 @@ class LiveStream final : public Restorer {
   std::int64_t patches_seen_ = 0;
   std::unique_ptr<ThreadPool> pool_;
   std::unique_ptr<exec::Stream> executor_;
+  std::vector<float> mix_;  // that is folded into packed_mix_
+  std::unique_ptr<exec::PackedLive> packed_mix_;
 };
 
 std::unique_ptr<Restorer> LiveModel::NewStream() {
