@@ -25,6 +25,7 @@ APT_PACKAGES=(
   python3-gi gir1.2-gst-plugins-base-1.0 gir1.2-gst-rtsp-server-1.0
   libopencv-core-dev libopencv-imgproc-dev libopencv-imgcodecs-dev
   libgtest-dev libgmock-dev libcli11-dev libtomlplusplus-dev nlohmann-json3-dev
+  libopenmpi-dev openmpi-bin
 )
 
 say() { printf 'setup: %s\n' "$*"; }

@@ -90,6 +90,61 @@ TEST_F(RecipeTest, SetOverrides) {
   EXPECT_NE(recipe.text.find("--set stage.two.steps=7"), std::string::npos);
 }
 
+TEST_F(RecipeTest, OneLineChoosesNetworkAndFramework) {
+  Recipe recipe = Load(kRecipe);
+  EXPECT_EQ(recipe.architecture, "live");
+  EXPECT_EQ(recipe.framework(), "cpl");
+  EXPECT_EQ(recipe.routing, "label");
+  EXPECT_EQ(recipe.stages[0].cpr_weight, 0) << "older recipes train as they did";
+  EXPECT_EQ(recipe.loss.kind, "balanced");
+  recipe = Load(kRecipe, {"model.framework=prompt"});
+  EXPECT_EQ(recipe.framework(), "prompt");
+
+  const std::string paper =
+      Replace(Replace(kRecipe, "frames = 4", ""),
+              "channels = [16, 16, 16]\nencoder = [0, 1, 0]\ndecoder = [0, 0]",
+              "architecture = \"sparse_prompt_ir\"");
+  recipe = Load(paper);
+  EXPECT_EQ(recipe.framework(), "cpl");
+  EXPECT_EQ(recipe.paper.dim, 48);
+  EXPECT_EQ(recipe.paper.num_expert, 1);
+  EXPECT_EQ(recipe.routing, "free");
+  EXPECT_EQ(Load(paper, {"model.framework=prompt"}).paper.num_expert, 5);
+  EXPECT_EQ(Load(paper, {"model.framework=end_to_end"}).framework(), "end_to_end");
+}
+
+TEST_F(RecipeTest, ReadsContrastLossesAndValidation) {
+  const Recipe recipe =
+      Load(kRecipe, {"cpr.weight=0.2", "cpr.negatives=3", "cpr.negative_gradient=true",
+                     "cpr.cap=false", "cpr.extractor=vgg19", "cpr.weights=vgg.pth",
+                     "stage.two.cpr_weight=0.5", "loss.kind=charbonnier", "loss.frequency=0.05",
+                     "validation.data=sets/v", "validation.every=10", "stage.one.accumulate=4",
+                     "stage.one.restart_every=5", "run.device=cuda"});
+  EXPECT_EQ(recipe.cpr.negatives, 3);
+  EXPECT_TRUE(recipe.cpr.negative_gradient);
+  EXPECT_FALSE(recipe.cpr.cap);
+  EXPECT_EQ(recipe.cpr.weights, folder_.File("vgg.pth"));
+  EXPECT_EQ(recipe.stages[0].cpr_weight, 0.2);
+  EXPECT_EQ(recipe.stages[1].cpr_weight, 0.5);
+  EXPECT_EQ(recipe.loss.kind, "charbonnier");
+  EXPECT_EQ(recipe.validation.data, folder_.File("sets/v"));
+  EXPECT_EQ(recipe.stages[0].accumulate, 4);
+  EXPECT_EQ(recipe.device, "cuda");
+}
+
+TEST_F(RecipeTest, RefusesWhatCannotGoTogether) {
+  ExpectRefused(kRecipe, {"cpr.weight=0.1", "model.framework=prompt"}, "use framework cpl");
+  ExpectRefused(kRecipe, {"cpr.weight=0.1", "cpr.negatives=5"}, "4 other prompts");
+  ExpectRefused(kRecipe, {"cpr.extractor=vgg19"}, "cpr.weights");
+  ExpectRefused(kRecipe, {"loss.kind=l2"}, "balanced, l1 or charbonnier");
+  ExpectRefused(kRecipe, {"validation.data=a", "validation.clips=b"}, "exclude each other");
+  ExpectRefused(kRecipe, {"model.architecture=live2"}, "live or sparse_prompt_ir");
+  ExpectRefused(kRecipe, {"model.dim=48"}, "'model.dim'");
+  ExpectRefused(Replace(kRecipe, "channels = [16, 16, 16]\nencoder = [0, 1, 0]\ndecoder = [0, 0]",
+                        "architecture = \"sparse_prompt_ir\""),
+                {}, "single frames");
+}
+
 TEST_F(RecipeTest, NamesWhatIsWrong) {
   const std::string good = kRecipe;
   ExpectRefused("name = ", {}, "line 1");

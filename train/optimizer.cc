@@ -23,7 +23,7 @@ Optimizer::Optimizer(const Parameters& parameters, const OptimizerOptions& optio
     ema_.Add(name, tensor.detach().clone());
     first_moment_.Add(name, at::zeros_like(tensor.detach()));
     second_moment_.Add(name, at::zeros_like(tensor.detach()));
-    counters_.push_back(at::zeros({}, at::kFloat));
+    counters_.push_back(at::zeros({}, tensor.options().requires_grad(false)));
   }
 }
 

@@ -31,9 +31,9 @@ class Optimizer {
   double Step(double learning_rate);
 
   // State beside the weights, for checkpoints: shared, of the parameters' shapes.
-  Parameters& ema() { return ema_; }
-  Parameters& first_moment() { return first_moment_; }
-  Parameters& second_moment() { return second_moment_; }
+  const Parameters& ema() const { return ema_; }
+  const Parameters& first_moment() const { return first_moment_; }
+  const Parameters& second_moment() const { return second_moment_; }
 
   // How often each parameter was updated: [parameters], float32, a copy.
   at::Tensor Updates() const;

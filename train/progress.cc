@@ -34,10 +34,12 @@ std::string DurationText(double seconds) {
   return text;
 }
 
-Progress::Progress(std::string what, std::string unit, std::int64_t total)
+Progress::Progress(std::string what, std::string unit, std::int64_t total, std::int64_t done)
     : what_(std::move(what)),
       unit_(std::move(unit)),
       total_(total),
+      first_(done),
+      done_(done),
       terminal_(isatty(STDOUT_FILENO) == 1),
       shown_(start_) {}
 
@@ -45,7 +47,7 @@ Progress::~Progress() { Clear(); }
 
 std::string Progress::Line(const std::string& note, bool last) const {
   const double seconds = std::chrono::duration<double>(Clock::now() - start_).count();
-  const double rate = seconds > 0 ? static_cast<double>(done_) / seconds : 0;
+  const double rate = seconds > 0 ? static_cast<double>(done_ - first_) / seconds : 0;
   std::string line = what_ + ": " + std::to_string(done_);
   char text[96];
   if (!last && total_ > 0) {

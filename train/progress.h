@@ -13,8 +13,8 @@ namespace cpl::train {
 class Progress {
  public:
   // `what` heads the line ("restoring clip.mp4"), `unit` names what is counted ("frames"), `total`
-  // is how many there will be, 0 if unknown.
-  Progress(std::string what, std::string unit, std::int64_t total);
+  // is how many there will be, 0 if unknown, `done` how many were done before.
+  Progress(std::string what, std::string unit, std::int64_t total, std::int64_t done = 0);
   // Ends the line, so that what is printed next starts on a fresh one.
   ~Progress();
   Progress(const Progress&) = delete;
@@ -41,7 +41,8 @@ class Progress {
   std::string what_;
   std::string unit_;
   std::int64_t total_;
-  std::int64_t done_ = 0;
+  std::int64_t first_;  // were done before
+  std::int64_t done_;
   bool terminal_;
   bool drawn_ = false;
   Clock::time_point start_ = Clock::now();

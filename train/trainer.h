@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Trains a live network as a recipe says.
+// Trains a network as a recipe says.
 //
-// A step restores clips of each prompt with that prompt folded into the weights, frame after frame,
-// each frame with the state that the one before left. The loss of a frame is the logarithm of its
-// squared error (in 0..1 units), so that each sample weighs the same whatever its degradation; the
-// router learns beside it, by cross-entropy, to name the prompt.
+// A step restores clips of each prompt, frame after frame, each frame with the state that the one
+// before left (trainee.h), on one process or on several (communicator.h).
 //
 // A run's folder holds
 //   checkpoint.safetensors  weights, averaged weights, optimiser state, step: replaced atomically
 //   model.safetensors       the averaged weights, ready for use
-//   log.jsonl               a line every Recipe::log_every steps, and one for each start
+//   best.safetensors        those that did best in validation, if there is one
+//   log.jsonl               a line every Recipe::log_every steps, one for each start and validation
+//   events.out.tfevents.*   the same for TensorBoard
 //   samples/STEP.png        input | restored | target of each prompt
 #pragma once
 
@@ -20,6 +20,7 @@
 #include <string>
 #include <vector>
 
+#include "train/communicator.h"
 #include "train/recipe.h"
 
 namespace cpl::train {
@@ -30,11 +31,13 @@ struct TrainStatus {
   std::int64_t total_steps = 0;
   std::string stage;
   double loss = 0;
+  double cpr = 0;  // the contrastive part of it, unweighted
   double learning_rate = 0;
   double gradient_norm = 0;
   double router_accuracy = 0;
   double samples_per_second = 0;  // frames of clips count one each
   double data_share = 0;          // of the time, spent waiting for batches
+  double seconds_left = 0;        // at this rate
   struct PerPrompt {
     std::string name;
     double psnr_input = 0;
@@ -44,20 +47,31 @@ struct TrainStatus {
   std::vector<PerPrompt> prompts;
 };
 
+// All are optional, and called on rank 0 only but for `stop`.
+struct TrainEvents {
+  std::function<bool()> stop;                               // asked before each step
+  std::function<void(std::int64_t step)> step;              // after each
+  std::function<void(const TrainStatus&)> status;           // after each log line
+  std::function<void(const std::string& message)> message;  // for people, a line
+};
+
 class Trainer {
  public:
   // Reads the data and makes the network. With `resume` goes on from the run's checkpoint, bit for
-  // bit if the number of threads is the same; it is an error if there is none, and one if there is
-  // and `resume` is false. Throws Error.
-  Trainer(const Recipe& recipe, bool resume);
+  // bit if the number of ranks is the same; it is an error if there is none, and one if there is
+  // and `resume` is false. `communicator` is null for a single process, and outlives the trainer.
+  // Throws Error.
+  Trainer(const Recipe& recipe, bool resume, Communicator* communicator = nullptr);
   ~Trainer();
 
-  // Runs until the last step or until `stop`, asked after each step, says so; then saves.
-  // `on_status` is called after each log line. Throws Error: kInternal when the loss is no number
-  // (naming step and checkpoint), kCannotWrite when the run's folder cannot be written (the last
-  // good checkpoint stays).
+  // Runs until the last step or until `stop` says so; then saves. Throws Error: kInternal when the
+  // loss is no number (naming step, samples and checkpoint), kCannotWrite when the run's folder
+  // cannot be written (the last good checkpoint stays), kOutOfMemory (naming what would fit).
+  void Run(const TrainEvents& events);
   void Run(const std::function<bool()>& stop,
-           const std::function<void(const TrainStatus&)>& on_status);
+           const std::function<void(const TrainStatus&)>& on_status) {
+    Run({stop, {}, on_status, {}});
+  }
 
   // One line for people about the data that was read.
   std::string DataSummary() const;
