@@ -28,10 +28,7 @@ batch = { clean = 1, noise = 1, rain = 1, snow = 1, haze = 1 }
 END
 run 'cpl train' "$cpl" train paper.toml --set run.output=run
 run 'cpl info' "$cpl" info run/model.safetensors --json
-grep -q '"architecture": *"sparse_prompt_ir"' log || {
-  echo 'the trainer of this version cannot make such a file' >&2
-  exit 77
-}
+grep -q '"architecture": *"sparse_prompt_ir"' log || fail 'the file does not say what it is'
 run 'cpl convert' "$cpl" convert run/model.safetensors paper.pth
 
 for model in live run/model.safetensors paper.pth; do
