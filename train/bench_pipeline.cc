@@ -4,7 +4,6 @@
 #include <gst/app/gstappsrc.h>
 
 #include <chrono>
-#include <filesystem>
 #include <memory>
 #include <mutex>
 
@@ -16,7 +15,6 @@
 namespace cpl::train {
 namespace {
 
-namespace fs = std::filesystem;
 using Clock = std::chrono::steady_clock;
 
 constexpr int kWarmUp = 5;  // frames of each stream
@@ -77,18 +75,6 @@ GstPadProbeReturn OnLeave(GstPad*, GstPadProbeInfo*, gpointer data) {
   return GST_PAD_PROBE_OK;
 }
 
-void FindPlugin() {
-  std::error_code error;
-  const fs::path own = fs::canonical("/proc/self/exe", error).parent_path();
-  GstRegistry* registry = gst_registry_get();
-  for (const fs::path& folder : {own.parent_path() / "gst", own / CPL_PLUGINS_FROM_BIN}) {
-    if (fs::exists(folder / "libgstcplrestore.so", error)) {
-      gst_registry_scan_path(registry, folder.lexically_normal().c_str());
-      return;
-    }
-  }
-}
-
 std::string Number(const char* stem, int i) { return stem + std::to_string(i); }
 
 }  // namespace
@@ -96,7 +82,7 @@ std::string Number(const char* stem, int i) { return stem + std::to_string(i); }
 PipelineTiming TimePipeline(int width, int height, int streams, int frames,
                             const std::string& properties) {
   InitGStreamer();
-  FindPlugin();
+  FindOwnPlugin(CPL_PLUGINS_FROM_BIN);
   if (!HaveElement("cplrestore")) {
     throw Error(
         ErrorCode::kNotFound,

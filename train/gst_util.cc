@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "train/gst_util.h"
 
+#include <filesystem>
 #include <map>
 
 #include "cpl/error.h"
@@ -31,6 +32,19 @@ void InitGStreamer() {
   const std::string reason = error != nullptr ? error->message : "no reason given";
   g_clear_error(&error);
   throw Error(ErrorCode::kUnsupported, "GStreamer does not start: " + reason);
+}
+
+void FindOwnPlugin(const std::string& plugins_from_bin) {
+  namespace fs = std::filesystem;
+  std::error_code error;
+  const fs::path own = fs::canonical("/proc/self/exe", error).parent_path();
+  for (const fs::path& folder : {own.parent_path() / "gst", own.parent_path().parent_path() / "gst",
+                                 own / plugins_from_bin}) {
+    if (fs::exists(folder / "libgstcplrestore.so", error)) {
+      gst_registry_scan_path(gst_registry_get(), folder.lexically_normal().c_str());
+      return;
+    }
+  }
 }
 
 GstElement* AddElement(GstElement* bin, const char* factory) {

@@ -31,6 +31,11 @@ using GstPtr = std::unique_ptr<T, GstUnref>;
 // Initialises GStreamer once. Throws Error(kUnsupported) if it will not start.
 void InitGStreamer();
 
+// Lets GStreamer find the plugin that was built or installed together with the running program:
+// gst/ beside or above the program's folder in a build tree, else `plugins_from_bin`, a path
+// relative to the program's folder. Does nothing where neither holds it.
+void FindOwnPlugin(const std::string& plugins_from_bin);
+
 // A new element that `bin` owns. Throws Error(kUnsupported) naming the element and the Debian
 // package that holds it.
 GstElement* AddElement(GstElement* bin, const char* factory);

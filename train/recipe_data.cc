@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "cpl/error.h"
 #include "degrade/spec.h"
 #include "train/recipe_table.h"
 
