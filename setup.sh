@@ -24,6 +24,7 @@ APT_PACKAGES=(
   gstreamer1.0-plugins-ugly gstreamer1.0-libav gstreamer1.0-rtsp
   python3-gi gir1.2-gst-plugins-base-1.0 gir1.2-gst-rtsp-server-1.0
   libopencv-core-dev libopencv-imgproc-dev libopencv-imgcodecs-dev
+  libgstrtspserver-1.0-dev libcpp-httplib-dev prometheus-cpp-dev
   libgtest-dev libgmock-dev libcli11-dev libtomlplusplus-dev nlohmann-json3-dev
   libopenmpi-dev openmpi-bin
 )

@@ -3,8 +3,7 @@
 #
 #   ./test.sh         sets up, builds into build/ and runs every test
 #   ./test.sh quick   builds and runs the tests, without looking whether the set-up is complete
-#   ./test.sh asan|valgrind|soak|soak-real   see tests/deep.sh
-#   ./test.sh coverage   see tests/deep.sh
+#   ./test.sh asan|valgrind|soak|soak-real|soak-gateway|coverage   see tests/deep.sh
 #   ./test.sh packages   see tests/packages.sh
 #   ./test.sh fuzz [SECONDS [TARGET...]]     see tests/fuzz/run.sh
 #
@@ -17,7 +16,7 @@ case ${1:-all} in
   quick) ;;
   fuzz) exec tests/fuzz/run.sh "${@:2}" ;;
   packages) ./build.sh && exec tests/packages.sh ;;
-  asan | valgrind | soak | soak-real | coverage) exec tests/deep.sh "$1" ;;
+  asan | valgrind | soak | soak-real | soak-gateway | coverage) exec tests/deep.sh "$1" ;;
   *) echo "test: unknown argument '$1' (see the head of this script)" >&2; exit 2 ;;
 esac
 ./build.sh

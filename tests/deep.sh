@@ -11,6 +11,8 @@
 #   coverage   which lines the tests reach: builds into build-coverage/, runs all tests, and writes
 #              build-coverage/coverage/index.html and tests/logs/coverage.txt. Needs gcovr.
 #              CPL_COVERAGE_TESTS="pixels pth" builds and runs these only
+#   soak-gateway  1,000 reconnects of a camera of cpl-gateway on the dummy runtime; fails when the
+#              resident memory or the number of open files grows
 set -euo pipefail
 cd "$(dirname "$0")/.."
 mode=$1
@@ -90,6 +92,16 @@ case $mode in
       -e tests -e bench -e build -e build-coverage \
       --html-details build-coverage/coverage/index.html --txt "$logs/coverage.txt"
     tail -n 3 "$logs/coverage.txt"
+    exit "$status"
+    ;;
+  soak-gateway)
+    ninja -C build -j "$jobs" --quiet gst/libgstcplrestore.so tests/gst/libcpl_dummy.so \
+      examples/gateway/cpl-gateway tests/gateway/gateway_soak
+    status=0
+    GST_REGISTRY=$PWD/build/soak.registry CPL_RUNTIME=$PWD/build/tests/gst/libcpl_dummy.so \
+      GST_PLUGIN_PATH_1_0=$PWD/build/gst build/tests/gateway/gateway_soak "${CPL_SOAK_RECONNECTS:-1000}" \
+      >"$logs/$mode.tsv" || status=$?
+    python3 tests/plot_soak.py "$logs/$mode.tsv" "$logs/$mode.svg"
     exit "$status"
     ;;
   *)

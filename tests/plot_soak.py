@@ -1,13 +1,16 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 #
-# plot_soak.py IN.tsv OUT.svg: the resident memory over the frames of a soak. Nothing but Python.
+# plot_soak.py IN.tsv OUT.svg: the resident memory (second column, KiB) over what the first column
+# counts. Nothing but Python.
 import sys
 
 
 def main() -> None:
     with open(sys.argv[1], encoding="utf-8") as file:
-        rows = [tuple(int(cell) for cell in line.split("\t")) for line in list(file)[1:]]
+        head, *lines = list(file)
+    counted = head.split("\t")[0]
+    rows = [tuple(int(cell) for cell in line.split("\t")) for line in lines]
     frames = [row[0] for row in rows]
     mib = [row[1] / 1024 for row in rows]
     width, height, left, bottom, top = 800, 360, 70, 50, 40
@@ -25,7 +28,7 @@ def main() -> None:
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
         'font-family="sans-serif" font-size="12">',
         f'<rect width="{width}" height="{height}" fill="white"/>',
-        f'<text x="{left}" y="22" font-size="14">Resident memory, {last + 1} frames: {warm:.1f} MiB '
+        f'<text x="{left}" y="22" font-size="14">Resident memory, {counted} up to {last}: {warm:.1f} MiB '
         f"after a tenth, {mib[-1]:.1f} MiB at the end</text>",
     ]
     for i in range(6):
@@ -36,7 +39,7 @@ def main() -> None:
         lines.append(f'<text x="{x(last * i / 5):.1f}" y="{height - bottom + 18}" '
                      f'text-anchor="middle">{last * i / 5:.0f}</text>')
     lines += [
-        f'<text x="{(left + width) / 2:.0f}" y="{height - 12}" text-anchor="middle">frame</text>',
+        f'<text x="{(left + width) / 2:.0f}" y="{height - 12}" text-anchor="middle">{counted}</text>',
         f'<text x="16" y="{height / 2:.0f}" transform="rotate(-90 16 {height / 2:.0f})" '
         'text-anchor="middle">MiB</text>',
         f'<polyline points="{points}" fill="none" stroke="#1f5fa8" stroke-width="2"/>',
