@@ -118,9 +118,9 @@ void Camera::SetState(const std::string& state, const std::string& detail) {
   metrics_.up.Set(state == "live" ? 1 : 0);
   if (state != "live") metrics_.SetDegradation("");
   const std::lock_guard lock(lock_);
+  if ((state == "live") != (status_.state == "live")) state_since_ = Clock::now();
   status_.state = state;
   status_.detail = detail;
-  state_since_ = Clock::now();
 }
 
 void Camera::Run() {
@@ -156,7 +156,6 @@ void Camera::Run() {
     SetState("waiting", WithoutSecrets(fault.text));
     if (!Sleep(pause)) break;
     const std::lock_guard lock(lock_);
-    if (status_.state == "waiting") state_since_ = Clock::now();
     status_.state = "connecting";
   } while (true);
 }

@@ -27,7 +27,7 @@ struct CameraStatus {
   std::string path;          // of the outgoing stream
   std::string state;         // connecting, live, waiting
   std::string detail;        // why it waits; empty while live
-  double since_seconds = 0;  // in this state
+  double since_seconds = 0;  // that it has been live, or not live
   int width = 0, height = 0;
   std::string codec;
   double fps = 0;

@@ -41,15 +41,17 @@ function show(card, camera, port) {
     node.classList.toggle('alarm', Boolean(alarm));
   };
   const state = card.querySelector('.state');
-  state.className = 'state ' + camera.state;
-  state.textContent = camera.state + ' for ' + ago(camera.since_seconds);
+  // After a fault a camera is away, during the attempts to reach it too.
+  const away = !live && camera.detail !== '';
+  state.className = 'state ' + (away ? 'away' : camera.state);
+  state.textContent = (away ? 'away' : camera.state) + ' for ' + ago(camera.since_seconds);
   const sure = Math.round(camera.confidence * 100);
   put('sees', live && camera.degradation ? camera.degradation + ' ' + sure + ' %' : '–');
   put('fps', live ? camera.fps.toFixed(1) : '–');
   put('latency', live ? Math.round(camera.latency_ms) + ' ms' : '–');
   put('restore', live ? camera.restore_ms.toFixed(1) + ' ms' : '–');
-  const share = camera.frames ? Math.round(100 * camera.bypassed / camera.frames) : 0;
-  put('bypassed', share + ' %' + (live && camera.reason !== 'none' ? ' (' + camera.reason + ')' : ''));
+  const share = camera.frames ? Math.round(100 * camera.bypassed / camera.frames) + ' %' : '–';
+  put('bypassed', share + (live && camera.reason !== 'none' ? ' (' + camera.reason + ')' : ''));
   put('dropped', camera.dropped);
   put('clients', camera.clients);
   put('reconnects', camera.reconnects);

@@ -386,6 +386,8 @@ TEST(GatewayEndToEnd, KeepsTryingAHostThatIsNotThere) {
         "cpl_gateway_reconnects_total{camera=\"" + std::string(name) + "\",reason=\"unreachable\"}";
     EXPECT_TRUE(WaitFor([&] { return gateway.Metric(metric) >= 2; })) << name;
   }
+  // Attempts, which come at least every half second, are no new state.
+  EXPECT_TRUE(WaitFor([&] { return gateway.Camera("closed").value("since_seconds", 0.0) >= 3; }));
   const std::string log = gateway.LogText();
   EXPECT_NE(log.find("closed: cannot reach 127.0.0.1:9: "), std::string::npos) << log;
   EXPECT_NE(log.find("nowhere: cannot reach no-such-host.invalid: "), std::string::npos) << log;

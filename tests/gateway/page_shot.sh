@@ -43,7 +43,7 @@ for _ in $(seq 150); do
   [ "$(grep -c ' live: ' "$scratch/log" || true)" -ge 2 ] && break
   sleep 0.2
 done
-sleep 5  # the memory of a still scene fills
+sleep "${CPL_SHOT_AFTER:-11}"  # the memory of a still scene fills, and something may come into it
 # Through the gateway's own check, which a browser without a picture does not pass.
 examples/gateway/check_page.sh http://127.0.0.1:15543/ "$scratch/page.png" || { cat "$scratch/log"; exit 1; }
 if command -v pngquant >/dev/null; then
