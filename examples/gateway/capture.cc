@@ -186,7 +186,10 @@ FrameFacts Capture::Facts(GstBuffer* buffer, GstPad* pad) const {
   facts.restore_seconds = std::chrono::duration<double>(Clock::now() - entered_at_).count();
   const GstClockTimeDiff latency =
       GST_CLOCK_DIFF(TimeOf(restorer_.get(), pad, buffer), SharedTime());
-  facts.latency_seconds = static_cast<double>(std::max<GstClockTimeDiff>(latency, 0)) / GST_SECOND;
+  // A jitter buffer whose first packet was late dates frames after their arrival until it has
+  // learnt better: what was spent in the element is certain.
+  facts.latency_seconds =
+      std::max(static_cast<double>(latency) / GST_SECOND, facts.restore_seconds);
   return facts;
 }
 

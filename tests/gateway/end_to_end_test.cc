@@ -56,6 +56,7 @@ TEST(GatewayEndToEnd, RestoresAndTells) {
   EXPECT_EQ(camera["degradation"], "rain");
   EXPECT_EQ(camera["reason"], "none");
   EXPECT_EQ(camera["host"], "127.0.0.1:" + std::to_string(one.port()));
+  EXPECT_GE(camera["latency_ms"].get<double>(), camera["restore_ms"].get<double>());
   EXPECT_GT(gateway.Metric("cpl_gateway_frames_total{camera=\"one\"}"), 0);
   EXPECT_GT(
       gateway.Metric("cpl_gateway_degradation_frames_total{camera=\"one\",degradation=\"rain\"}"),
