@@ -88,6 +88,8 @@ TEST_F(RecipeTest, SetOverrides) {
   EXPECT_EQ(recipe.output, "/tmp/x");
   EXPECT_EQ(recipe.model.encoder, (std::vector<int>{1, 1, 1}));
   EXPECT_NE(recipe.text.find("--set stage.two.steps=7"), std::string::npos);
+  EXPECT_EQ(recipe.text.find("/tmp/x"), std::string::npos) << "paths stay at home";
+  EXPECT_EQ(recipe.text.find("data.root="), std::string::npos) << "paths stay at home";
 }
 
 TEST_F(RecipeTest, OneLineChoosesNetworkAndFramework) {

@@ -190,6 +190,8 @@ Recipe LoadRecipe(const std::string& path, const std::vector<std::string>& overr
   toml::table root = ParseToml(recipe.text, path);
   for (const std::string& assignment : overrides) {
     OverrideKey(root, assignment);
+    // Where the data lies and how a machine ran is nobody's business who gets the model.
+    if (assignment.starts_with("run.") || assignment.starts_with("data.root")) continue;
     recipe.text += "# --set " + assignment + "\n";
   }
 

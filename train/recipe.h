@@ -86,7 +86,8 @@ struct ValidationOptions {
 
 struct Recipe {
   std::string path;  // of the file
-  std::string text;  // of the file, with --set applied as lines at its end
+  std::string
+      text;  // of the file, and what --set changed but run.* and data.root as lines at its end
   std::string name;  // of the model
   std::uint64_t seed = 1;
 

@@ -14,6 +14,7 @@ gst-inspect-1.0 rtspclientsink >/dev/null 2>&1 || {
   exit 77
 }
 server() {
+  : >"$folder/server"
   /usr/bin/python3 "$(dirname "$script")/rtsp_server.py" "$folder/recorded.ts" >"$folder/server" 2>&1 &
   pid=$!
   trap 'kill $pid 2>/dev/null || true; wait $pid 2>/dev/null || true; rm -rf "$folder"' EXIT
@@ -29,6 +30,10 @@ server
 # The server's camera ends after some seconds, and so do these.
 run rtsp-in.sh env SINK='fakesink sync=false' \
   "$examples/pipelines/rtsp-in.sh" "rtsp://127.0.0.1:$port/camera"
-run rtsp-out.sh "$examples/pipelines/rtsp-out.sh" "rtsp://127.0.0.1:$port/camera" "rtsp://127.0.0.1:$port/record"
+# A publisher need not end with its camera: it is interrupted, as an operator would.
+status=0
+timeout -s INT -k 15 20 "$examples/pipelines/rtsp-out.sh" "rtsp://127.0.0.1:$port/camera" \
+  "rtsp://127.0.0.1:$port/record" >"$folder/log" 2>&1 || status=$?
+case $status in 0 | 124 | 137) ;; *) fail rtsp-out.sh ;; esac
 sleep 1
 is_video "$folder/recorded.ts" 10

@@ -10,7 +10,7 @@
 #   - systemd accepts the unit.
 # What cannot be checked here is named. Exit status 77 when the schema could not be had.
 set -euo pipefail
-gateway=$1
+gateway=$(realpath "$1")
 cd "$(dirname "$0")/../.."
 VALIDATE=kubernetes-validate==1.37.0
 versions=(1.28.0 1.37.0)
