@@ -106,9 +106,14 @@ if [ -n "$video" ]; then
 else
   clip=$(fetch_clip)
   say "taking $frames frames of $clip"
+  # By way of raw frames: behind its end, identity lets one more through that lies seconds later.
   launch filesrc "location=$clip" ! decodebin ! videoconvert ! "video/x-raw,format=I420" \
-    ! identity "eos-after=$((frames + 1))" ! x264enc speed-preset=ultrafast pass=quant quantizer=0 \
+    ! identity "eos-after=$((frames + 1))" ! filesink "location=$scratch/clean.i420"
+  launch filesrc "location=$scratch/clean.i420" "blocksize=$((768 * 576 * 3 / 2))" "num-buffers=$frames" \
+    ! rawvideoparse width=768 height=576 format=i420 framerate=10/1 \
+    ! x264enc speed-preset=ultrafast pass=quant quantizer=0 \
     ! h264parse ! matroskamux ! filesink "location=$scratch/clean.mkv"
+  rm -f "$scratch/clean.i420"
   for kind in rain snow haze noise; do
     say "$kind: cpl degrade clean.mkv $kind.mkv --kind $kind --level $level --seed 1"
     "$cpl" degrade "$scratch/clean.mkv" "$scratch/$kind.mkv" --kind "$kind" --level "$level" \
