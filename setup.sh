@@ -7,6 +7,7 @@
 #
 #   ./setup.sh                 install what is missing
 #   ./setup.sh --print-torch   print the folder of LibTorch, install nothing
+#   ./setup.sh --print-gst-cuda   the same for the headers of GStreamer's CUDA library
 #
 # Environment:
 #   CPL_CACHE_DIR  where the virtual environment lives  (default: ${XDG_CACHE_HOME:-~/.cache}/cplrestore)
@@ -55,6 +56,13 @@ torch_folder() {
   done
   return 1
 }
+
+gst_cuda=$cache/gst-cuda
+if [ "${1:-}" = --print-gst-cuda ]; then
+  [ -e "$gst_cuda/include/gst/cuda/gstcudacontext.h" ] || die "the headers of GStreamer's CUDA library are not in $gst_cuda; run ./setup.sh"
+  printf '%s\n' "$gst_cuda/include"
+  exit 0
+fi
 
 if [ "${1:-}" = --print-torch ]; then
   torch_folder || die "LibTorch is not in $venv; run ./setup.sh"
@@ -114,5 +122,30 @@ install_torch() {
   touch "$venv/.complete"
 }
 
+# The package of these headers depends on OpenCV with all its windows, VTK and MPI: a few hundred
+# megabytes for eight files. Without them the element takes frames in system memory only.
+install_gst_cuda() {
+  local package=libgstreamer-plugins-bad1.0-dev version work
+  pkg-config --exists gstreamer-cuda-1.0 && return
+  version=$(dpkg-query -W -f '${Version}' libgstreamer-plugins-bad1.0-0 2>/dev/null) || return 0
+  if [ "$(cat "$gst_cuda/.version" 2>/dev/null)" = "$version" ]; then
+    say "GStreamer's CUDA headers: already in $gst_cuda"
+    return
+  fi
+  work=$(mktemp -d)
+  if (cd "$work" && chmod 755 . && apt-get download -qq "$package=$version" >/dev/null 2>&1 &&
+    dpkg-deb -x "$package"_*.deb .) && [ -d "$work/usr/include/gstreamer-1.0/gst/cuda" ]; then
+    rm -rf "$gst_cuda"
+    mkdir -p "$gst_cuda/include/gst"
+    cp -r "$work/usr/include/gstreamer-1.0/gst/cuda" "$gst_cuda/include/gst/"
+    echo "$version" >"$gst_cuda/.version"
+    say "GStreamer's CUDA headers: unpacked into $gst_cuda"
+  else
+    say "GStreamer's CUDA headers: $package $version cannot be had; frames in GPU memory are left out"
+  fi
+  rm -rf "$work"
+}
+
 install_packages
 install_torch
+install_gst_cuda

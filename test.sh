@@ -5,6 +5,7 @@
 #   ./test.sh quick   builds and runs the tests, without looking whether the set-up is complete
 #   ./test.sh asan|valgrind|soak|soak-real|soak-gateway|coverage   see tests/deep.sh
 #   ./test.sh packages   see tests/packages.sh
+#   ./test.sh gpu     builds and runs what needs a real GPU; names what it skips
 #   ./test.sh fuzz [SECONDS [TARGET...]]     see tests/fuzz/run.sh
 #
 # The last line counts the tests: "N passed, N failed".
@@ -14,6 +15,7 @@ cd "$(dirname "$0")"
 case ${1:-all} in
   all) ./setup.sh && tests/style.sh ;;
   quick) ;;
+  gpu) ./build.sh && exec tests/cuda/gpu.sh ;;
   fuzz) exec tests/fuzz/run.sh "${@:2}" ;;
   packages) ./build.sh && exec tests/packages.sh ;;
   asan | valgrind | soak | soak-real | soak-gateway | coverage) exec tests/deep.sh "$1" ;;

@@ -241,8 +241,9 @@ CPL_HOST_DEVICE inline void BlendStrip(const Recurrence& r, int strip, int y) {
   }
 }
 
-// The next memory of a strip, and its part of the output frame.
-CPL_HOST_DEVICE inline void FinishStrip(const Recurrence& r, int strip, int y) {
+// The next memory of a strip, and what is to be added to the frame there.
+CPL_HOST_DEVICE inline void RememberStrip(const Recurrence& r, int strip, int y,
+                                          float residual[kStrip][kCellValues]) {
   constexpr float kAbsurd = 64;  // beyond this it is no picture
   float x[kStrip][kCellValues], memory[kStrip][kCellValues];
   float maps[kStrip][kMapChannels], gains[kStrip][kFieldChannels];
@@ -266,14 +267,26 @@ CPL_HOST_DEVICE inline void FinishStrip(const Recurrence& r, int strip, int y) {
       // Both comparisons are false for NaN.
       const bool sane = Magnitude(picture) < kAbsurd && Magnitude(kept) < kAbsurd;
       memory[i][k] = sane ? kept : now;
-      x[i][k] = sane ? picture - now : 0.0f;
+      residual[i][k] = sane ? picture - now : 0.0f;
     }
   }
   StoreValues<kStrip * kCellValues>(Dtype::kFloat32, r.memory, at * kCellValues, memory[0]);
+}
+
+// The next memory of a strip of the frame, and its part of the output frame, which may be the input
+// frame itself. Strips beyond the frame repeat its edge: they fall to the thread that writes the
+// edge, since another one might find it written already.
+CPL_HOST_DEVICE inline void FinishStrip(const Recurrence& r, int strip, int y) {
   const Picture& in = r.job->in;
-  if (y < CellsOf(in.height) && kStrip * strip < CellsOf(in.width)) {
-    WriteStrip(in, r.job->out, r.job->write, strip, y, x);
+  const int last_strip = (CellsOf(in.width) - 1) / kStrip, last_y = CellsOf(in.height) - 1;
+  if (strip > last_strip || y > last_y) return;
+  const int end_strip = strip == last_strip ? r.BlocksAcross() : strip + 1;
+  const int end_y = y == last_y ? r.down : y + 1;
+  float residual[kStrip][kCellValues];
+  for (int at_y = end_y - 1; at_y >= y; --at_y) {
+    for (int at = end_strip - 1; at >= strip; --at) RememberStrip(r, at, at_y, residual);
   }
+  WriteStrip(in, r.job->out, r.job->write, strip, y, residual);
 }
 
 // Mean of a block of the scene's, white being 1: model/router_state.cc.

@@ -6,6 +6,8 @@
 #include <cmath>
 #include <cstring>
 
+#include "gst/cuda_path.h"
+
 namespace cpl {
 namespace {
 
@@ -47,6 +49,13 @@ void CopyColumns(const GstVideoInfo& info, const ConstFrameView& from, int from_
   for (int plane = 0; plane < Planes(info); ++plane) {
     const PlaneGrid grid(info, plane);
     const int first = grid.Row(y);
+    if (from.memory == MemoryKind::kCuda) {
+      // What fails here has failed in the restoration before it.
+      CopyOnGpu(from.plane[plane] + first * from.stride[plane] + grid.At(from_x),
+                from.stride[plane], to.plane[plane] + first * to.stride[plane] + grid.At(to_x),
+                to.stride[plane], grid.Bytes(width), grid.Rows(height), to.stream);
+      continue;
+    }
     for (int row = first; row < first + grid.Rows(height); ++row) {
       std::memmove(to.plane[plane] + row * to.stride[plane] + grid.At(to_x),
                    from.plane[plane] + row * from.stride[plane] + grid.At(from_x),
@@ -106,6 +115,7 @@ void KeepOriginal(const GstVideoInfo& info, const ConstFrameView& original, cons
 void Compare(const GstVideoInfo& info, const Comparison& comparison, const ConstFrameView& original,
              const FrameView& out) {
   const int width = out.width, height = out.height;
+  if (out.memory == MemoryKind::kCuda) return;
   if (comparison.mode == CompareMode::kSplit) {
     const int at = DownToEven(static_cast<int>(std::lround(comparison.position * width)));
     if (at > 0) CopyColumns(info, original, 0, out, 0, 0, at, height);

@@ -30,7 +30,7 @@ void KeepOriginal(const GstVideoInfo& info, const ConstFrameView& original, cons
 // kSplit: original to the left of `position`, restored to the right of it.
 // kSideBySide: the same part of the picture twice, half as wide as the frame: original left,
 // restored right; `position` moves the part from the picture's left (0) to its right end (1).
-// Both with a white line between, two pixels wide.
+// Both with a white line between, two pixels wide. Frames on the GPU stay as they are.
 void Compare(const GstVideoInfo& info, const Comparison& comparison, const ConstFrameView& original,
              const FrameView& out);
 

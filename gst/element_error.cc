@@ -33,6 +33,8 @@ GstCode ModelCode(ErrorCode code) {
     case ErrorCode::kUnsupported:
     case ErrorCode::kInvalidArgument:
       return {GST_LIBRARY_ERROR, GST_LIBRARY_ERROR_SETTINGS};
+    case ErrorCode::kDeviceLost:
+      return {GST_RESOURCE_ERROR, GST_RESOURCE_ERROR_FAILED};
     case ErrorCode::kInternal:
       break;
   }

@@ -22,7 +22,7 @@ GType Register(const char* name, const GEnumValue* values) {
 
 GType gst_cpl_restore_device_get_type(void) {
   static const GEnumValue kValues[] = {
-      {Int(cpl::Device::kAuto), "The best that there is (the CPU, in this version)", "auto"},
+      {Int(cpl::Device::kAuto), "An NVIDIA GPU where there is one, else the CPU", "auto"},
       {Int(cpl::Device::kCpu), "CPU", "cpu"},
       {Int(cpl::Device::kCuda), "NVIDIA GPU", "cuda"},
       {0, nullptr, nullptr},
@@ -33,9 +33,11 @@ GType gst_cpl_restore_device_get_type(void) {
 
 GType gst_cpl_restore_precision_get_type(void) {
   static const GEnumValue kValues[] = {
-      {Int(cpl::Precision::kAuto), "bf16 where the CPU multiplies it, else fp32", "auto"},
+      {Int(cpl::Precision::kAuto), "bf16 where the CPU multiplies it, fp16 on a GPU, else fp32",
+       "auto"},
       {Int(cpl::Precision::kFp32), "32-bit floating point", "fp32"},
       {Int(cpl::Precision::kBf16), "bfloat16", "bf16"},
+      {Int(cpl::Precision::kFp16), "16-bit floating point, on a GPU", "fp16"},
       {0, nullptr, nullptr},
   };
   static const GType type = Register("GstCplRestorePrecision", kValues);

@@ -8,10 +8,14 @@
 #include <optional>
 
 #include "cpl/error.h"
+#include "gst/cuda_path.h"
 #include "gst/i18n.h"
 
 namespace cpl {
 namespace {
+
+// GST_MAP_CUDA of GStreamer's CUDA library.
+constexpr int kMapCuda = GST_MAP_FLAG_LAST << 1;
 
 std::optional<PixelFormat> FormatFrom(GstVideoFormat format) {
   switch (format) {
@@ -44,6 +48,9 @@ std::optional<PixelFormat> FormatFrom(GstVideoFormat format) {
       return PixelFormat::kY444;
     case GST_VIDEO_FORMAT_GRAY8:
       return PixelFormat::kGRAY8;
+    case GST_VIDEO_FORMAT_RGBP:
+    case GST_VIDEO_FORMAT_GBR:
+      return PixelFormat::kRGBP;
     default:
       return std::nullopt;
   }
@@ -162,14 +169,16 @@ bool HasDefaultLayout(GstBuffer* buffer, const FrameLayout& layout) {
   return true;
 }
 
-std::string MappedFrame::Map(GstBuffer* buffer, const FrameLayout& layout, GstMapFlags access) {
+std::string MappedFrame::Map(GstBuffer* buffer, const FrameLayout& layout, GstMapFlags access,
+                             void* stream) {
   Unmap();
   const GstVideoMeta* meta = gst_buffer_get_video_meta(buffer);
   if (meta) {
     std::string wrong = WhyMetaIsWrong(*meta, layout.info);
     if (!wrong.empty()) return wrong;
   }
-  const auto flags = static_cast<GstMapFlags>(int{access} | int{GST_VIDEO_FRAME_MAP_FLAG_NO_REF});
+  const auto flags = static_cast<GstMapFlags>(int{access} | int{GST_VIDEO_FRAME_MAP_FLAG_NO_REF} |
+                                              (layout.on_gpu ? kMapCuda : 0));
   if (!gst_video_frame_map(&frame_, &layout.info, buffer, flags)) {
     frame_ = {};
     return "it has " + std::to_string(gst_buffer_get_size(buffer)) + " bytes and a frame of " +
@@ -182,6 +191,8 @@ std::string MappedFrame::Map(GstBuffer* buffer, const FrameLayout& layout, GstMa
   view_.range = layout.range;
   view_.width = layout.info.width;
   view_.height = layout.info.height;
+  view_.memory = layout.on_gpu ? MemoryKind::kCuda : MemoryKind::kSystem;
+  view_.stream = stream;
   const int planes = FormatInfoOf(layout.format).planes;
   for (int i = 0; i < planes; ++i) {
     // Three planes are taken by component, which puts U before V in YV12 too.
@@ -207,6 +218,13 @@ void MappedFrame::Unmap() noexcept {
 void CopyPixels(const FrameView& from, const FrameView& to) {
   for (int i = 0; i < FormatInfoOf(from.format).planes; ++i) {
     const PlaneShape shape = ShapeOf(from, i);
+    if (from.memory == MemoryKind::kCuda) {
+      if (!CopyOnGpu(from.plane[i], from.stride[i], to.plane[i], to.stride[i],
+                     static_cast<std::size_t>(shape.row_bytes), shape.rows, to.stream)) {
+        throw Error(ErrorCode::kDeviceLost, _("A frame cannot be copied on the GPU."));
+      }
+      continue;
+    }
     for (int row = 0; row < shape.rows; ++row) {
       std::memcpy(to.plane[i] + row * to.stride[i], from.plane[i] + row * from.stride[i],
                   static_cast<std::size_t>(shape.row_bytes));

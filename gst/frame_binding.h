@@ -23,6 +23,7 @@ struct FrameLayout {
   PixelFormat format;
   ColorMatrix matrix;
   ColorRange range;
+  bool on_gpu = false;  // buffers are mapped for the GPU, and a view's planes lie there
 };
 
 // Throws Error kUnsupported, naming the format.
@@ -43,8 +44,10 @@ class MappedFrame {
 
   // `access` is GST_MAP_READ or GST_MAP_WRITE. Planes may lie at any offset and stride, negative
   // ones too, and in memories of their own; every byte of view() is inside the mapped memory.
-  // Returns an empty string, or what is wrong with the buffer (nothing is mapped then).
-  std::string Map(GstBuffer* buffer, const FrameLayout& layout, GstMapFlags access);
+  // Returns an empty string, or what is wrong with the buffer (nothing is mapped then). `stream`:
+  // what a frame on the GPU is worked on.
+  std::string Map(GstBuffer* buffer, const FrameLayout& layout, GstMapFlags access,
+                  void* stream = nullptr);
   void Unmap() noexcept;
 
   bool mapped() const noexcept { return frame_.buffer != nullptr; }
@@ -55,7 +58,8 @@ class MappedFrame {
   FrameView view_;
 };
 
-// Copies the pixels of one frame to another of the same layout, whatever their strides.
+// Copies the pixels of one frame to another of the same layout, whatever their strides. On the GPU
+// it is done when the frame's stream is. Throws Error kDeviceLost.
 void CopyPixels(const FrameView& from, const FrameView& to);
 
 }  // namespace cpl

@@ -77,10 +77,19 @@ GstBaseTransformClass* cpl::RestoreParentClass() {
 
 namespace {
 
-#define CPL_CAPS                                         \
-  "video/x-raw, format = (string) " CPL_VIDEO_FORMATS    \
-  ", width = (int) [ 16, 16384 ], height = (int) [ 16, " \
-  "16384 ], framerate = " GST_VIDEO_FPS_RANGE
+// The first that both sides know is taken: frames on the GPU stay there.
+#ifdef CPL_GST_CUDA
+#define CPL_GPU_CAPS                                                        \
+  "video/x-raw(memory:CUDAMemory), format = (string) " CPL_CUDA_FORMATS     \
+  ", width = (int) [ 16, 16384 ], height = (int) [ 16, 16384 ], framerate " \
+  "= " GST_VIDEO_FPS_RANGE "; "
+#else
+#define CPL_GPU_CAPS
+#endif
+#define CPL_CAPS                                                      \
+  CPL_GPU_CAPS "video/x-raw, format = (string) " CPL_VIDEO_FORMATS    \
+               ", width = (int) [ 16, 16384 ], height = (int) [ 16, " \
+               "16384 ], framerate = " GST_VIDEO_FPS_RANGE
 
 GstStaticPadTemplate sink_template =
     GST_STATIC_PAD_TEMPLATE("sink", GST_PAD_SINK, GST_PAD_ALWAYS, GST_STATIC_CAPS(CPL_CAPS));
@@ -148,13 +157,6 @@ void LogFromRuntime(cpl::LogLevel level, const char* text) {
                     "%s", text);
 }
 
-void CheckDevice(GstCplRestorePrivate* priv) {
-  const std::lock_guard lock(priv->lock);
-  if (priv->settings.device != cpl::Device::kCuda) return;
-  throw cpl::Error(cpl::ErrorCode::kUnsupported,
-                   _("This build of cplrestore cannot use a GPU: set device to cpu or auto."));
-}
-
 GstStateChangeReturn ChangeState(GstElement* element, GstStateChange change) {
   if (change == GST_STATE_CHANGE_NULL_TO_READY) {
     auto* priv = PrivateOf(element);
@@ -165,22 +167,33 @@ GstStateChangeReturn ChangeState(GstElement* element, GstStateChange change) {
       return true;
     });
     const bool usable = opened && Guarded(element, Stage::kModel, false, [&] {
-                          CheckDevice(priv);
+                          cpl::ChooseDevice(element);
                           return true;
                         });
     if (!usable) return GST_STATE_CHANGE_FAILURE;
   }
-  return GST_ELEMENT_CLASS(gst_cpl_restore_parent_class)->change_state(element, change);
+  const GstStateChangeReturn changed =
+      GST_ELEMENT_CLASS(gst_cpl_restore_parent_class)->change_state(element, change);
+  if (change == GST_STATE_CHANGE_READY_TO_NULL) PrivateOf(element)->cuda.Close();
+  return changed;
+}
+
+void SetContext(GstElement* element, GstContext* context) {
+  auto* priv = PrivateOf(element);
+  if (cpl::MayUseCuda(priv)) {
+    priv->cuda.TakeContext(element, context, cpl::CudaDeviceId(priv));
+  }
+  GST_ELEMENT_CLASS(gst_cpl_restore_parent_class)->set_context(element, context);
 }
 
 gboolean Start(GstBaseTransform* trans) {
   return Guarded(GST_ELEMENT(trans), Stage::kModel, FALSE, [&] {
     auto* priv = PrivateOf(trans);
-    CheckDevice(priv);  // it may have been set since
     priv->latency.Clear();
     priv->limit.Restart();
     priv->announcer.Restart();
     priv->earliest = GST_CLOCK_TIME_NONE;
+    priv->warned_compare = false;
     priv->warned_damaged = false;
     priv->warned_slow = false;
     cpl::StartModel(GST_ELEMENT(trans));
@@ -193,6 +206,7 @@ gboolean Stop(GstBaseTransform* trans) {
     auto* priv = PrivateOf(trans);
     priv->swap.Cancel();
     priv->stream.reset();
+    gst_clear_buffer(&priv->imported);
     const std::lock_guard lock(priv->lock);
     priv->model = {};
     priv->settings.prompt = cpl::kAutoPrompt;
@@ -204,7 +218,9 @@ gboolean SetCaps(GstBaseTransform* trans, GstCaps* in_caps, GstCaps* out_caps) {
   return Guarded(GST_ELEMENT(trans), Stage::kFrame, FALSE, [&]() -> gboolean {
     auto* priv = PrivateOf(trans);
     if (!priv->stream) return FALSE;
-    const cpl::FrameLayout layout = cpl::LayoutFromCaps(in_caps);
+    cpl::FrameLayout layout = cpl::LayoutFromCaps(in_caps);
+    layout.on_gpu = cpl::IsOnGpu(in_caps) && priv->cuda.is_open() &&
+                    priv->stream->device() == cpl::DeviceKind::kCuda;
     if (!priv->stream->SetLayout(layout)) return TRUE;
     GST_DEBUG_OBJECT(trans, "caps %" GST_PTR_FORMAT, in_caps);
     priv->latency.Restart();
@@ -235,17 +251,33 @@ gboolean TransformSize(GstBaseTransform* trans, GstPadDirection direction, GstCa
 
 gboolean ProposeAllocation(GstBaseTransform* trans, GstQuery* decide_query, GstQuery* query) {
   if (!ParentClass()->propose_allocation(trans, decide_query, query)) return FALSE;
-  return decide_query == nullptr || cpl::ProposeVideoAllocation(query);
+  if (decide_query == nullptr) return TRUE;
+  GstCaps* caps = nullptr;
+  gst_query_parse_allocation(query, &caps, nullptr);
+  return cpl::IsOnGpu(caps) ? PrivateOf(trans)->cuda.ProposeAllocation(query)
+                            : cpl::ProposeVideoAllocation(query);
 }
 
 gboolean DecideAllocation(GstBaseTransform* trans, GstQuery* query) {
   auto* priv = PrivateOf(trans);
-  const bool reads_video_meta = cpl::DecideVideoAllocation(query);
+  GstCaps* caps = nullptr;
+  gst_query_parse_allocation(query, &caps, nullptr);
+  const bool on_gpu = cpl::IsOnGpu(caps);
+  if (on_gpu && !priv->cuda.DecideAllocation(query)) return FALSE;
+  // Who takes frames of the GPU's memory knows that their rows are longer than the picture.
+  const bool reads_video_meta = on_gpu || cpl::DecideVideoAllocation(query);
   if (priv->stream) priv->stream->set_video_meta_is_read(reads_video_meta);
   return ParentClass()->decide_allocation(trans, query);
 }
 
 gboolean Query(GstBaseTransform* trans, GstPadDirection direction, GstQuery* query) {
+  if (GST_QUERY_TYPE(query) == GST_QUERY_CONTEXT) {
+    auto* priv = PrivateOf(trans);
+    if (cpl::MayUseCuda(priv) &&
+        priv->cuda.AnswerQuery(GST_ELEMENT(trans), query, cpl::CudaDeviceId(priv))) {
+      return TRUE;
+    }
+  }
   if (!ParentClass()->query(trans, direction, query)) return FALSE;
   if (GST_QUERY_TYPE(query) != GST_QUERY_LATENCY || direction != GST_PAD_SRC) return TRUE;
 
@@ -342,12 +374,14 @@ static void gst_cpl_restore_class_init(GstCplRestoreClass* klass) {
   gst_element_class_add_static_pad_template(element_class, &sink_template);
   gst_element_class_add_static_pad_template(element_class, &src_template);
   element_class->change_state = GST_DEBUG_FUNCPTR(ChangeState);
+  element_class->set_context = GST_DEBUG_FUNCPTR(SetContext);
 
   trans_class->passthrough_on_same_caps = FALSE;
   trans_class->start = GST_DEBUG_FUNCPTR(Start);
   trans_class->stop = GST_DEBUG_FUNCPTR(Stop);
   trans_class->set_caps = GST_DEBUG_FUNCPTR(SetCaps);
   trans_class->get_unit_size = GST_DEBUG_FUNCPTR(GetUnitSize);
+  trans_class->transform_caps = GST_DEBUG_FUNCPTR(cpl::RestoreTransformCaps);
   trans_class->transform_size = GST_DEBUG_FUNCPTR(TransformSize);
   trans_class->propose_allocation = GST_DEBUG_FUNCPTR(ProposeAllocation);
   trans_class->decide_allocation = GST_DEBUG_FUNCPTR(DecideAllocation);

@@ -49,8 +49,11 @@ void InstallModelProperties(GObjectClass* object_class, const Settings& defaults
   /**
    * GstCplRestore:device:
    *
-   * What the network runs on. This version knows the CPU only: `cuda` is an error that says so when
-   * the element goes to READY.
+   * What the network runs on. With `auto` it is an NVIDIA GPU where there is one that can be used,
+   * else the CPU, and the CPU goes on when the GPU fails or has too little memory. With `cuda` the
+   * element does not go to READY without a GPU and says what is missing. On a GPU, frames in its
+   * memory (memory:CUDAMemory) are restored there, without a copy; others are copied there and
+   * back.
    *
    * Since: 0.2
    */
@@ -62,15 +65,14 @@ void InstallModelProperties(GObjectClass* object_class, const Settings& defaults
   /**
    * GstCplRestore:cuda-device-id:
    *
-   * Which GPU device=cuda means.
+   * Which GPU: its number in the order of CUDA_VISIBLE_DEVICES; -1 is the first.
    *
    * Since: 0.2
    */
-  g_object_class_install_property(
-      object_class, kPropCudaDeviceId,
-      g_param_spec_int("cuda-device-id", "CUDA device ID",
-                       "Number of the GPU that device=cuda uses (-1 = choose one)", -1, G_MAXINT,
-                       defaults.cuda_device_id, kInReady));
+  g_object_class_install_property(object_class, kPropCudaDeviceId,
+                                  g_param_spec_int("cuda-device-id", "CUDA device ID",
+                                                   "Number of the GPU to use (-1 = the first)", -1,
+                                                   G_MAXINT, defaults.cuda_device_id, kInReady));
 
   /**
    * GstCplRestore:precision:
@@ -81,10 +83,10 @@ void InstallModelProperties(GObjectClass* object_class, const Settings& defaults
    */
   g_object_class_install_property(
       object_class, kPropPrecision,
-      g_param_spec_enum(
-          "precision", "Precision",
-          "Arithmetic of the network: fp32 is exact, bf16 faster on CPUs that have it",
-          GST_TYPE_CPL_RESTORE_PRECISION, Int(defaults.precision), kInReady));
+      g_param_spec_enum("precision", "Precision",
+                        "Arithmetic of the network: fp32 is exact, bf16 faster on CPUs that have "
+                        "it, fp16 on GPUs",
+                        GST_TYPE_CPL_RESTORE_PRECISION, Int(defaults.precision), kInReady));
 
   /**
    * GstCplRestore:threads:
@@ -352,6 +354,10 @@ void InstallWorkProperties(GObjectClass* object_class, const Settings& defaults)
    * * `models-swapped` (guint64): models that took over while playing
    * * `network-ms` (gdouble): time in the network, mean of the last ten restored frames
    * * `total-ms` (gdouble): time in the element, mean of the last ten restored frames
+   * * `path` (string): the way of the last frame through memory: none, cpu, zero-copy (it was
+   *   restored where it lay in the GPU's memory), device-copy (it belonged to another CUDA context
+   *   and was copied on the GPU) or upload (it was copied from system memory and back)
+   * * `zero-copy`, `device-copies`, `uploads` (guint64): frames that took each of these ways
    *
    * Since: 0.1
    */

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <string>
 
+#include "cpl/error.h"
 #include "gst/debug.h"
 #include "gst/element_error.h"
 #include "gst/i18n.h"
@@ -132,6 +133,95 @@ void UpdateLatency(GstBaseTransform* trans, const FrameResult& result) {
   gst_element_post_message(GST_ELEMENT(trans), gst_message_new_latency(GST_OBJECT(trans)));
 }
 
+// The GPU's context is current while it lives, if frames lie there.
+class OnContext {
+ public:
+  explicit OnContext(GstCplRestorePrivate* priv)
+      : cuda_(priv->stream->on_gpu() && priv->cuda.Enter() ? &priv->cuda : nullptr) {}
+  OnContext(const OnContext&) = delete;
+  OnContext& operator=(const OnContext&) = delete;
+  ~OnContext() {
+    if (cuda_) cuda_->Leave();
+  }
+
+ private:
+  CudaPath* cuda_;
+};
+
+// What is on the GPU is brought into our context, and into the stream that it is worked on.
+GstBuffer* Import(GstBaseTransform* trans, GstBuffer* in, std::string* damage) {
+  auto* priv = PrivateOf(trans);
+  gst_clear_buffer(&priv->imported);
+  if (!priv->stream->on_gpu()) return in;
+  priv->imported = priv->cuda.Import(GST_ELEMENT(trans), in, priv->stream->info(), damage);
+  priv->stream->set_cuda_stream(priv->cuda.StreamFor(in));
+  return priv->imported;
+}
+
+FrameFate Begin(GstBaseTransform* trans, GstBuffer* in, const FrameOrder& order,
+                std::string* damage) {
+  auto* priv = PrivateOf(trans);
+  const OnContext context(priv);
+  try {
+    GstBuffer* frame = Import(trans, in, damage);
+    return frame ? priv->stream->Begin(frame, order, damage) : priv->stream->Refuse();
+  } catch (...) {
+    if (!GoOnWithCpu(GST_ELEMENT(trans))) throw;
+  }
+  gst_clear_buffer(&priv->imported);
+  return priv->stream->Begin(in, order, damage);
+}
+
+FrameResult Finish(GstBaseTransform* trans, GstBuffer* in, GstBuffer* out) {
+  auto* priv = PrivateOf(trans);
+  const std::chrono::nanoseconds deadline(priv->limit.attempt() ? priv->limit.limit() : 0);
+  const OnContext context(priv);
+  try {
+    return priv->stream->Finish(out, deadline);
+  } catch (...) {
+    if (!GoOnWithCpu(GST_ELEMENT(trans))) throw;
+  }
+  gst_clear_buffer(&priv->imported);
+  // The frame is gone with the GPU's state: once more from the start.
+  std::string damage;
+  FrameOrder order = OrderFor(trans, in);
+  order.params.bypass_clean = false;
+  if (priv->stream->Begin(in, order, &damage) == FrameFate::kPass) {
+    throw Error(ErrorCode::kDeviceLost,
+                Text(_("A frame is lost with the GPU: %s."), damage.c_str()));
+  }
+  return priv->stream->Finish(out, deadline);
+}
+
+void NotePath(GstCplRestorePrivate* priv, GstBuffer* in) {
+  const std::lock_guard lock(priv->lock);
+  Stats& stats = priv->stats;
+  if (priv->stream->on_gpu()) {
+    const bool copied = priv->imported && priv->imported != in;
+    stats.path = copied ? "device-copy" : "zero-copy";
+    ++(copied ? stats.device_copies : stats.zero_copy);
+  } else if (priv->stream->device() == DeviceKind::kCuda) {
+    stats.path = "upload";
+    ++stats.uploads;
+  } else {
+    stats.path = "cpu";
+  }
+}
+
+void WarnOfCompare(GstBaseTransform* trans) {
+  auto* priv = PrivateOf(trans);
+  if (priv->warned_compare || !priv->stream->on_gpu()) return;
+  {
+    const std::lock_guard lock(priv->lock);
+    if (priv->settings.compare.mode == CompareMode::kNone) return;
+  }
+  priv->warned_compare = true;
+  GST_ELEMENT_WARNING(trans, LIBRARY, SETTINGS,
+                      (_("compare has no effect on frames in a GPU's memory: put cudadownload in "
+                         "front of cplrestore to use it.")),
+                      (nullptr));
+}
+
 }  // namespace
 
 GstFlowReturn RestorePrepareOutputBuffer(GstBaseTransform* trans, GstBuffer* in, GstBuffer** out) {
@@ -141,7 +231,8 @@ GstFlowReturn RestorePrepareOutputBuffer(GstBaseTransform* trans, GstBuffer* in,
     TakeRequestedModel(GST_ELEMENT(trans));
     if (GST_BUFFER_IS_DISCONT(in)) priv->stream->Reset();
     std::string damage;
-    if (priv->stream->Begin(in, OrderFor(trans, in), &damage) == FrameFate::kPass) {
+    WarnOfCompare(trans);
+    if (Begin(trans, in, OrderFor(trans, in), &damage) == FrameFate::kPass) {
       if (!damage.empty()) WarnOfDamage(trans, damage);
       // A meta needs a buffer of our own; its memory stays the same.
       const bool copy = priv->attach_meta && !gst_buffer_is_writable(in);
@@ -157,8 +248,12 @@ GstFlowReturn RestorePrepareOutputBuffer(GstBaseTransform* trans, GstBuffer* in,
 GstFlowReturn RestoreTransform(GstBaseTransform* trans, GstBuffer* in, GstBuffer* out) {
   return Guarded(GST_ELEMENT(trans), Stage::kFrame, GST_FLOW_ERROR, [&] {
     auto* priv = PrivateOf(trans);
-    const FrameResult result = priv->stream->Finish(
-        out, std::chrono::nanoseconds(priv->limit.attempt() ? priv->limit.limit() : 0));
+    const FrameResult result = Finish(trans, in, out);
+    if (priv->stream->on_gpu() && (result.looked || result.fate != FrameFate::kPass)) {
+      priv->cuda.Finish(result.fate == FrameFate::kPass ? nullptr : out);
+    }
+    NotePath(priv, in);
+    gst_clear_buffer(&priv->imported);
     KeepToTheLimit(trans, result);
     UpdateLatency(trans, result);
     const Observation observation = Observe(priv, result);

@@ -13,14 +13,31 @@ namespace {
 
 GstCplRestorePrivate* PrivateOf(gpointer self) { return GST_CPL_RESTORE(self)->priv; }
 
-ModelOptions OptionsFrom(const Settings& settings) {
-  return {.precision = settings.precision, .threads = static_cast<int>(settings.threads)};
+ModelOptions OptionsFrom(const GstCplRestorePrivate& priv) {
+  const Settings& settings = priv.settings;
+  ModelOptions options;
+  options.precision = settings.precision;
+  options.threads = static_cast<int>(settings.threads);
+  if (priv.use_cuda) options.device = DeviceKind::kCuda;
+  if (priv.use_cuda) options.device_id = settings.cuda_device_id;
+  return options;
+}
+
+const char* NameOf(Precision precision) {
+  switch (precision) {
+    case Precision::kBf16:
+      return "bf16";
+    case Precision::kFp16:
+      return "fp16";
+    default:
+      return "fp32";
+  }
 }
 
 void LogModel(GstElement* element, const Model& model) {
-  GST_INFO_OBJECT(element, "model %s: %s, %s", model.info().path.c_str(),
-                  model.info().architecture.c_str(),
-                  model.precision() == Precision::kBf16 ? "bf16" : "fp32");
+  GST_INFO_OBJECT(element, "model %s: %s, %s, on the %s", model.info().path.c_str(),
+                  model.info().architecture.c_str(), NameOf(model.precision()),
+                  model.device() == DeviceKind::kCuda ? "GPU" : "CPU");
 }
 
 // In a catch block: the model that was asked for cannot be used, the old one goes on.
@@ -35,7 +52,42 @@ void GiveModelUp(GstElement* element, const std::string& name) {
   g_object_notify(G_OBJECT(element), "model");
 }
 
+bool IsGpuAskedFor(GstCplRestorePrivate* priv) {
+  const std::lock_guard lock(priv->lock);
+  return priv->settings.device == Device::kCuda;
+}
+
+bool IsTheGpusFault() {
+  try {
+    throw;
+  } catch (const Error& error) {
+    return error.code() == ErrorCode::kDeviceLost || error.code() == ErrorCode::kOutOfMemory;
+  } catch (...) {
+    return false;
+  }
+}
+
 }  // namespace
+
+bool GoOnWithCpu(GstElement* element) {
+  auto* priv = PrivateOf(element);
+  if (!priv->use_cuda || IsGpuAskedFor(priv) || !IsTheGpusFault()) return false;
+  PostCurrentException(element, Stage::kFrame, GST_MESSAGE_WARNING);
+  priv->use_cuda = false;
+  ModelOptions options;
+  {
+    const std::lock_guard lock(priv->lock);
+    options = OptionsFrom(*priv);
+  }
+  if (options.precision == Precision::kFp16) options.precision = Precision::kAuto;
+  const std::shared_ptr<Model> model = priv->runtime->load_model(priv->model_name, options);
+  priv->stream->SetModel(model);
+  priv->stream->LeaveGpu();
+  priv->latency.Restart();
+  priv->limit.Restart();
+  LogModel(element, *model);
+  return true;
+}
 
 void StartModel(GstElement* element) {
   auto* priv = PrivateOf(element);
@@ -44,9 +96,19 @@ void StartModel(GstElement* element) {
   {
     const std::lock_guard lock(priv->lock);
     name = priv->settings.model;
-    options = OptionsFrom(priv->settings);
+    options = OptionsFrom(*priv);
   }
-  const std::shared_ptr<Model> model = priv->runtime->load_model(name, options);
+  std::shared_ptr<Model> model;
+  try {
+    model = priv->runtime->load_model(name, options);
+  } catch (const Error& error) {
+    if (!priv->use_cuda || IsGpuAskedFor(priv)) throw;
+    GST_WARNING_OBJECT(element, "the GPU cannot take this model: %s", error.what());
+    priv->use_cuda = false;
+    const std::lock_guard lock(priv->lock);
+    options = OptionsFrom(*priv);
+  }
+  if (!model) model = priv->runtime->load_model(name, options);
   auto stream = std::make_unique<RestoreStream>(model);
   LogModel(element, *model);
 
@@ -63,7 +125,7 @@ void RequestModel(GstElement* element, const std::string& name) {
   ModelOptions options;
   {
     const std::lock_guard lock(priv->lock);
-    options = OptionsFrom(priv->settings);
+    options = OptionsFrom(*priv);
   }
   // The element may be on its way out while its model is still loading.
   const std::shared_ptr<GstElement> held(GST_ELEMENT(gst_object_ref(element)),

@@ -10,6 +10,7 @@
 #include <mutex>
 #include <string>
 
+#include "gst/cuda_path.h"
 #include "gst/gstcplrestore.h"
 #include "gst/latency.h"
 #include "gst/model_swap.h"
@@ -34,6 +35,12 @@ struct GstCplRestorePrivate {
   // Of the last QoS event: frames of this running time and earlier ones come too late.
   std::atomic<GstClockTime> earliest{GST_CLOCK_TIME_NONE};
 
+  cpl::CudaPath cuda;
+  // From NULL->READY on: models are loaded on the GPU, and frames in its memory are welcome.
+  bool use_cuda = false;
+  // The frame in hand as it was mapped, if that is not the frame itself.
+  GstBuffer* imported = nullptr;
+
   // From NULL->READY on; never closed.
   const cpl::Runtime* runtime = nullptr;
 
@@ -44,6 +51,7 @@ struct GstCplRestorePrivate {
   bool attach_meta = false;  // to the frame in hand
   bool post_messages = true;
   float strength = 1;  // of the frame in hand
+  bool warned_compare = false;
   bool warned_damaged = false;
   bool warned_slow = false;
 };
@@ -57,6 +65,14 @@ namespace cpl {
 
 GstBaseTransformClass* RestoreParentClass();
 
+// restore_cuda.cc: what the element has to do with GPUs.
+void ChooseDevice(GstElement* element);  // at NULL->READY; throws Error
+int CudaDeviceId(GstCplRestorePrivate* priv);
+bool MayUseCuda(GstCplRestorePrivate* priv);
+bool IsOnGpu(const GstCaps* caps);
+GstCaps* RestoreTransformCaps(GstBaseTransform* trans, GstPadDirection direction, GstCaps* caps,
+                              GstCaps* filter);
+
 // restore_frames.cc: what happens to each frame.
 GstFlowReturn RestorePrepareOutputBuffer(GstBaseTransform* trans, GstBuffer* in, GstBuffer** out);
 GstFlowReturn RestoreTransform(GstBaseTransform* trans, GstBuffer* in, GstBuffer* out);
@@ -64,6 +80,9 @@ GstFlowReturn RestoreTransform(GstBaseTransform* trans, GstBuffer* in, GstBuffer
 // restore_model.cc: the model, at the start and while playing.
 void StartModel(GstElement* element);  // throws Error
 void RequestModel(GstElement* element, const std::string& name);
+// In a catch block: if a GPU that was not asked for by name has failed, or has too little memory,
+// loads the model on the CPU, with a warning. False: the exception stands.
+bool GoOnWithCpu(GstElement* element);
 // Takes over what RequestModel has brought, between two frames.
 void TakeRequestedModel(GstElement* element);
 

@@ -72,7 +72,8 @@ int PromptByName(const ModelInfo& model, const std::string& name) {
 }
 
 bool RestoreStream::SetLayout(const FrameLayout& layout) {
-  const bool same = layout_.info.finfo && gst_video_info_is_equal(&layout_.info, &layout.info);
+  const bool same = layout_.info.finfo && gst_video_info_is_equal(&layout_.info, &layout.info) &&
+                    layout_.on_gpu == layout.on_gpu;
   layout_ = layout;
   if (!same) Reset();
   return !same;
@@ -82,7 +83,7 @@ FrameFate RestoreStream::Begin(GstBuffer* in, const FrameOrder& order, std::stri
   const auto begin = Clock::now();
   order_ = order;
   result_ = {};
-  *damage = in_.Map(in, layout_, GST_MAP_READ);
+  *damage = in_.Map(in, layout_, GST_MAP_READ, cuda_stream_);
   if (!damage->empty()) {
     result_.reason = PassReason::kDamaged;
     return result_.fate;
@@ -103,6 +104,13 @@ FrameFate RestoreStream::Begin(GstBuffer* in, const FrameOrder& order, std::stri
   return result_.fate;
 }
 
+FrameFate RestoreStream::Refuse() {
+  in_.Unmap();
+  result_ = {};
+  result_.reason = PassReason::kDamaged;
+  return result_.fate;
+}
+
 PassReason RestoreStream::WhyToPass(GstBuffer* in) {
   if (order_.pass != PassReason::kNone) return order_.pass;
   if (order_.params.strength == 0) return PassReason::kStrength;
@@ -117,7 +125,8 @@ PassReason RestoreStream::WhyToPass(GstBuffer* in) {
 FrameFate RestoreStream::FateOf(PassReason reason, GstBuffer* in) const {
   if (reason == PassReason::kNone) return FrameFate::kRestore;
   // A comparison needs a picture to draw its line in. Interlaced lines are not to be touched.
-  const bool draws = order_.compare.mode != CompareMode::kNone && reason != PassReason::kInterlaced;
+  const bool draws = order_.compare.mode != CompareMode::kNone &&
+                     reason != PassReason::kInterlaced && !layout_.on_gpu;
   const bool same = !draws && (video_meta_is_read_ || HasDefaultLayout(in, layout_));
   return same ? FrameFate::kPass : FrameFate::kCopy;
 }
@@ -177,7 +186,7 @@ void RestoreStream::Reset() {
 }
 
 void RestoreStream::MapOut(MappedFrame* frame, GstBuffer* out) const {
-  const std::string wrong = frame->Map(out, layout_, GST_MAP_WRITE);
+  const std::string wrong = frame->Map(out, layout_, GST_MAP_WRITE, cuda_stream_);
   if (!wrong.empty()) {
     throw Error(ErrorCode::kInternal,
                 Text(_("A buffer of the pool that the next element offered cannot be written: %s."),

@@ -68,6 +68,9 @@ class RestoreStream {
   // there is no frame in hand.
   FrameFate Begin(GstBuffer* in, const FrameOrder& order, std::string* damage);
 
+  // In place of Begin for a frame that cannot be taken in hand: it passes.
+  FrameFate Refuse();
+
   // Does it. `out` is ignored for kPass, else a writable buffer of the same caps. A frame restored
   // after more than `deadline` is written as it was, with the reason kMaxLatency; 0 is none. Throws
   // Error, and the frame is gone all the same.
@@ -78,6 +81,14 @@ class RestoreStream {
 
   // Starts the temporal state anew, unless it is.
   void Reset();
+
+  // The CUDA stream on which the next frame is worked on, if its layout lies on the GPU.
+  void set_cuda_stream(void* stream) { cuda_stream_ = stream; }
+  bool on_gpu() const { return layout_.on_gpu; }
+  const GstVideoInfo& info() const { return layout_.info; }
+  // From now on frames are mapped for the CPU, wherever they lie.
+  void LeaveGpu() { layout_.on_gpu = false; }
+  DeviceKind device() const { return model_->device(); }
 
   // Goes on with another model; to be called between frames. Nothing changes when it throws.
   void SetModel(std::shared_ptr<Model> model);
@@ -91,6 +102,7 @@ class RestoreStream {
   std::shared_ptr<Model> model_;
   std::unique_ptr<Restorer> restorer_;
   FrameLayout layout_{};
+  void* cuda_stream_ = nullptr;
   bool video_meta_is_read_ = false;
   bool used_ = false;  // a frame has entered the temporal state
 

@@ -23,6 +23,9 @@ struct Stats {
   Observation last;
   RunningMean network_ms;  // of restored frames
   RunningMean total_ms;
+  // What way the last frame took through memory, and how many took each.
+  const char* path = "none";
+  std::uint64_t zero_copy = 0, device_copies = 0, uploads = 0;
 
   void Add(const FrameResult& result) {
     ++frames;
@@ -45,7 +48,9 @@ struct Stats {
                       count(bypassed), "late", G_TYPE_UINT64, count(late), "over-limit",
                       G_TYPE_UINT64, count(over_limit), "models-swapped", G_TYPE_UINT64,
                       count(models), "network-ms", G_TYPE_DOUBLE, network_ms.Mean(), "total-ms",
-                      G_TYPE_DOUBLE, total_ms.Mean(), nullptr);
+                      G_TYPE_DOUBLE, total_ms.Mean(), "path", G_TYPE_STRING, path, "zero-copy",
+                      G_TYPE_UINT64, count(zero_copy), "device-copies", G_TYPE_UINT64,
+                      count(device_copies), "uploads", G_TYPE_UINT64, count(uploads), nullptr);
     return structure;
   }
 };

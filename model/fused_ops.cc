@@ -300,6 +300,23 @@ struct ComposeFunction : Function<ComposeFunction> {
   }
 };
 
+// In LibTorch's operators, for devices that the loops do not run on and types that they do not
+// know.
+Tensor PlainConvBlock(const Tensor& x, const Tensor& weight, const Tensor& bias,
+                      const Tensor& shift, const Tensor& skip, const ConvOptions& options,
+                      at::ScalarType dtype) {
+  // One picture has one shift, which is then part of the bias; a batch needs a pass of its own.
+  const bool one = shift.defined() && x.size(0) == 1;
+  const Tensor start = one ? bias + shift[0] : bias;
+  Tensor y =
+      at::conv2d(x.to(dtype), weight.to(dtype), start.to(dtype), options.stride, options.padding);
+  if (shift.defined() && !one) y.add_(shift.to(dtype).unsqueeze(-1).unsqueeze(-1));
+  if (options.relu) y.relu_();
+  if (options.shuffle) y = at::pixel_shuffle(y, 2);
+  if (skip.defined()) y.add_(skip);
+  return y;
+}
+
 }  // namespace
 
 Tensor ConvBlock(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& shift,
@@ -312,6 +329,9 @@ Tensor ConvBlock(const Tensor& x, const Tensor& weight, const Tensor& bias, cons
     return ConvBlockFunction::apply(
         x, weight, bias, given(shift), given(skip), static_cast<std::int64_t>(options.stride),
         static_cast<std::int64_t>(options.padding), options.relu, options.shuffle, dtype);
+  }
+  if (!x.is_cpu() || dtype == at::kHalf) {
+    return PlainConvBlock(x, weight, bias, shift, skip, options, dtype);
   }
   const Tensor kernel = options.shuffle ? ByPixel(weight) : weight;
   return ConvBlockFunction::Run(Rows(x.to(dtype)), Rows(kernel.to(dtype)),

@@ -26,8 +26,8 @@ struct ConvOptions {
 };
 
 // shuffle?(relu?(conv(x, weight) + bias + shift)) + skip, in the type `dtype` (float32 or
-// bfloat16), summed in float32. weight: [out, in, k, k]; bias: [out]; shift: [B, out] or undefined;
-// skip: the result's shape and type, or undefined.
+// bfloat16), summed in float32. Without gradients on GPUs too, and in float16. weight: [out, in, k,
+// k]; bias: [out]; shift: [B, out] or undefined; skip: the result's shape and type, or undefined.
 at::Tensor ConvBlock(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
                      const at::Tensor& shift, const at::Tensor& skip, const ConvOptions& options,
                      at::ScalarType dtype);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <c10/core/InferenceMode.h>
 
+#include "model/cuda_support.h"
+#include "model/device_model.h"
 #include "model/open_model.h"
 #include "model/restore_call.h"
 #include "model/state_dict.h"
@@ -24,7 +26,18 @@ std::shared_ptr<Model> LoadModel(const std::string& path_or_name, const ModelOpt
     const std::string path = FindModel(path_or_name);
     {
       const TensorFile file = TensorFile::Open(path);
-      if (IsPaperModel(file)) return OpenPaperModel(path, file, options);
+      if (IsPaperModel(file)) {
+        if (options.device == DeviceKind::kCuda) {
+          throw Error(ErrorCode::kUnsupported,
+                      path +
+                          " is of the paper's network, which this version runs on the CPU only: "
+                          "set device to cpu or auto.");
+        }
+        return OpenPaperModel(path, file, options);
+      }
+    }
+    if (options.device == DeviceKind::kCuda) {
+      return OpenDeviceModel(path, options, OpenCudaDevice(options.device_id));
     }
     return OpenLiveModel(path, options);
   });

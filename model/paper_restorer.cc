@@ -28,6 +28,10 @@ class PaperModel final : public Model {
   PaperModel(const std::string& path, const TensorFile& file, const ModelOptions& options) {
     const PaperModelFile model = ReadPaperModel(file);
     precision_ = options.precision;
+    if (precision_ == Precision::kFp16) {
+      throw Error(ErrorCode::kUnsupported,
+                  "precision fp16 needs a GPU: set device to cuda, or precision to fp32 or bf16.");
+    }
     if (precision_ == Precision::kAuto) {
       precision_ = HasNativeBf16() ? Precision::kBf16 : Precision::kFp32;
     }
@@ -83,6 +87,7 @@ class PaperStream final : public Restorer {
   // Routing is a part of the network: what is reported is what the last frame showed.
   FrameReport Look(const ConstFrameView& in, const RestoreParams& params) override {
     return Guarded("looking at a frame", [&] {
+      RequireSystemMemory(in);
       CheckCall(in, params, Prompts());
       return Report(params);
     });
@@ -92,6 +97,7 @@ class PaperStream final : public Restorer {
                       const RestoreParams& params) override {
     return Guarded("restoring a frame", [&] {
       const double begin = Milliseconds();
+      RequireSystemMemory(in);
       CheckCall(in, params, Prompts());
       ValidateFramePair(in, out);
       double network_ms = 0;

@@ -26,6 +26,13 @@ void CopyFrame(const ConstFrameView& in, const FrameView& out);
 // so many does not have, a strength out of 0..1.
 void CheckCall(const ConstFrameView& in, const RestoreParams& params, int prompts);
 
+// Throws Error(kInvalidArgument) for a frame that the CPU cannot read.
+inline void RequireSystemMemory(const ConstFrameView& in) {
+  if (in.memory == MemoryKind::kSystem) return;
+  throw Error(ErrorCode::kInvalidArgument,
+              "the frame lies in a GPU's memory, and the model was loaded for the CPU");
+}
+
 // Runs `call` and turns whatever LibTorch throws into Error. `doing` as in "failed while DOING".
 template <typename Call>
 auto Guarded(const char* doing, const Call& call) {

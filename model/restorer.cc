@@ -30,6 +30,10 @@ constexpr int kFirstLookFactor = 10;
 class LiveModel final : public Model {
  public:
   LiveModel(const std::string& path, const ModelOptions& options) : file_(LoadLiveModel(path)) {
+    if (options.precision == Precision::kFp16) {
+      throw Error(ErrorCode::kUnsupported,
+                  "precision fp16 needs a GPU: set device to cuda, or precision to fp32 or bf16.");
+    }
     // On a CPU that does not multiply bfloat16, float32 is faster and closer to the truth: it is
     // what one gets there, asked for or not.
     if (options.precision != Precision::kFp32) bf16_ = exec::Bf16Kernels();
@@ -144,6 +148,7 @@ class LiveStream final : public Restorer {
 
  private:
   void CheckFrame(const ConstFrameView& in, const RestoreParams& params) {
+    RequireSystemMemory(in);
     CheckCall(in, params, static_cast<int>(model_->info().prompts.size()));
     const bool same = in.width == last_.width && in.height == last_.height &&
                       in.format == last_.format && in.matrix == last_.matrix &&

@@ -4,9 +4,13 @@
 #include <c10/util/Exception.h>
 
 #include <atomic>
+#include <map>
+#include <memory>
+#include <mutex>
 #include <string>
 
 #include "model/cpu.h"
+#include "model/cuda_support.h"
 #include "model/model_cache.h"
 
 namespace {
@@ -54,18 +58,36 @@ cpl::ModelCache* Cache() {
   return cache;
 }
 
+// Models on GPUs are shared like those on the CPUs; their frames wait for no CPU.
+std::shared_ptr<cpl::Model> LoadOnCuda(const std::string& path, const cpl::ModelOptions& options) {
+  static std::mutex mutex;
+  static auto* const caches = new std::map<int, std::unique_ptr<cpl::ModelCache>>;
+  const std::lock_guard<std::mutex> lock(mutex);
+  const int id = options.device_id < 0 ? 0 : options.device_id;
+  std::unique_ptr<cpl::ModelCache>& cache = (*caches)[id];
+  if (!cache) {
+    cache =
+        std::make_unique<cpl::ModelCache>([id](const std::string& file, cpl::Precision precision) {
+          Log(cpl::LogLevel::kInfo, "loading " + file + " on GPU " + std::to_string(id));
+          return cpl::LoadModel(
+              file, {.precision = precision, .device = cpl::DeviceKind::kCuda, .device_id = id});
+        });
+  }
+  return cache->Get(path, options.precision);
+}
+
 std::shared_ptr<cpl::Model> LoadShared(const std::string& path_or_name,
                                        const cpl::ModelOptions& options) {
+  if (options.device == cpl::DeviceKind::kCuda) {
+    return LoadOnCuda(cpl::FindModel(path_or_name), options);
+  }
   return cpl::TakingTurns(Cache()->Get(cpl::FindModel(path_or_name), options.precision),
                           options.threads, Pool());
 }
 
 constexpr cpl::Runtime kRuntime = {
-    cpl::kRuntimeAbi,
-    "torch",
-    "LibTorch " CPL_TORCH_VERSION,
-    &LoadShared,
-    [](cpl::LogFunction log) { log_function = log; },
+    cpl::kRuntimeAbi, "torch",         "LibTorch " CPL_TORCH_VERSION,
+    &LoadShared,      &cpl::CheckCuda, [](cpl::LogFunction log) { log_function = log; },
 };
 
 }  // namespace

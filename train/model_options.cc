@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "cpl/error.h"
+#include "model/cuda_support.h"
 
 namespace cpl::train {
 
@@ -16,13 +17,15 @@ void AddModelArguments(CLI::App* command, ModelArguments* arguments) {
                    "among the models that came with this program")
       ->type_name("FILE|NAME")
       ->capture_default_str();
-  command->add_option("--device", arguments->device, "Where to compute: auto or cpu")
+  command->add_option("--device", arguments->device, "Where to compute: auto, cpu, cuda or cuda:N")
       ->type_name("DEVICE")
       ->capture_default_str();
   command
-      ->add_option("--precision", arguments->precision,
-                   "Arithmetic: fp32, bf16, or auto, which takes bf16 where the CPU has it")
-      ->check(CLI::IsMember({"auto", "fp32", "bf16"}))
+      ->add_option(
+          "--precision", arguments->precision,
+          "Arithmetic: fp32, bf16, fp16 (on a GPU), or auto, which takes bf16 where the CPU "
+          "has it and fp16 on a GPU")
+      ->check(CLI::IsMember({"auto", "fp32", "bf16", "fp16"}))
       ->type_name("PRECISION")
       ->capture_default_str();
   command->add_option("--threads", arguments->threads, "CPU threads, 1..1024; 0 takes all")
@@ -51,20 +54,42 @@ void AddModelArguments(CLI::App* command, ModelArguments* arguments) {
       ->capture_default_str();
 }
 
-std::shared_ptr<Model> LoadModel(const ModelArguments& arguments) {
-  if (arguments.device != "auto" && arguments.device != "cpu") {
-    if (arguments.device.starts_with("cuda")) {
-      throw Error(ErrorCode::kUnsupported,
-                  "--device " + arguments.device + ": this build has no CUDA backend; use cpu");
-    }
+namespace {
+
+// Of "cuda:N"; -1 for the other devices.
+int DeviceId(const std::string& device) {
+  if (device == "auto" || device == "cpu" || device == "cuda") return -1;
+  const std::string number = device.starts_with("cuda:") ? device.substr(5) : "";
+  if (number.empty() || number.size() > 3 ||
+      number.find_first_not_of("0123456789") != std::string::npos) {
     throw Error(ErrorCode::kInvalidArgument,
-                "--device " + arguments.device + ": no such device; auto and cpu are known");
+                "--device " + device + ": no such device; auto, cpu, cuda and cuda:N are known");
   }
+  return std::stoi(number);
+}
+
+}  // namespace
+
+std::shared_ptr<Model> LoadModel(const ModelArguments& arguments) {
   ModelOptions options;
+  options.device_id = DeviceId(arguments.device);
   options.threads = arguments.threads;
   options.tile = arguments.tile;
   if (arguments.precision == "fp32") options.precision = Precision::kFp32;
   if (arguments.precision == "bf16") options.precision = Precision::kBf16;
+  if (arguments.precision == "fp16") options.precision = Precision::kFp16;
+  if (arguments.device != "cpu") {
+    options.device = DeviceKind::kCuda;
+    if (arguments.device != "auto") return cpl::LoadModel(arguments.model, options);
+    try {
+      CheckCuda(options.device_id);
+      return cpl::LoadModel(arguments.model, options);
+    } catch (const Error& error) {
+      // The CPU can do it all; what is wrong with the file is said below.
+      if (error.code() != ErrorCode::kUnsupported && error.code() != ErrorCode::kNotFound) throw;
+    }
+    options.device = DeviceKind::kCpu;
+  }
   return cpl::LoadModel(arguments.model, options);
 }
 
@@ -84,7 +109,7 @@ RestoreParams ParamsFor(const ModelArguments& arguments, const ModelInfo& info) 
 }
 
 const char* PrecisionName(Precision precision) {
-  return precision == Precision::kBf16 ? "bf16" : "fp32";
+  return precision == Precision::kBf16 ? "bf16" : precision == Precision::kFp16 ? "fp16" : "fp32";
 }
 
 int EffectiveThreads(int threads) {

@@ -25,14 +25,14 @@ struct ModelArguments {
 // `arguments` must outlive it.
 void AddModelArguments(CLI::App* command, ModelArguments* arguments);
 
-// Throws Error (kUnsupported for a device that this build has not, and what LoadModel throws).
+// Throws Error (what CheckCuda throws for a GPU that is not there, and what LoadModel throws).
 std::shared_ptr<Model> LoadModel(const ModelArguments& arguments);
 
 // What --degradation and --bypass ask for. Throws Error(kInvalidArgument) for a degradation that
 // the model does not know, listing those that it does.
 RestoreParams ParamsFor(const ModelArguments& arguments, const ModelInfo& info);
 
-// "fp32" or "bf16".
+// "fp32", "bf16" or "fp16".
 const char* PrecisionName(Precision precision);
 
 // `threads`, or where it is 0 the number of CPUs that this process may run on.

@@ -354,8 +354,9 @@ struct Scene {
 };
 
 // combine.h's functions, which other tests hold to the definition, from the same inputs.
-void ExpectAsOnTheCpu(Size size, Dtype dtype, const FormatFacts& format, bool past) {
+void ExpectAsOnTheCpu(Size size, Dtype dtype, const FormatFacts& format, bool past, bool in_place) {
   Scene s(size, dtype, format);
+  if (in_place) s.job.out = s.job.in;
   const int blocks = s.across / 4, blocks_y = s.down / 4;
   s.job.past = past;
   std::vector<float> x(s.Cells(12)), memory(s.memory.data, s.memory.data + s.Cells(12)),
@@ -408,6 +409,7 @@ void ExpectAsOnTheCpu(Size size, Dtype dtype, const FormatFacts& format, bool pa
   }
 
   kernels.finish(s.r, nullptr);
+  const PixelFrame in(format, s.in.view.matrix, s.in.view.range, size, Stride::kPadded, 33);
   PixelFrame out(format, s.in.view.matrix, s.in.view.range, size, Stride::kTight, 36);
   std::vector<float> residual(static_cast<std::size_t>(s.across) * 12);
   for (int y = 0; y < s.down; ++y) {
@@ -415,11 +417,11 @@ void ExpectAsOnTheCpu(Size size, Dtype dtype, const FormatFacts& format, bool pa
     CombineRow(output.data() + at / 12 * 16, x.data() + at, maps.data(),
                {gains.data(), blocks, blocks_y}, y, s.across, memory.data() + at, residual.data());
     if (y < CellsAcross(size.height)) {
-      WriteCellRow(AsConst(s.in.view), out.view, y, residual.data(), 0.8f);
+      WriteCellRow(AsConst(in.view), out.view, y, residual.data(), 0.8f);
     }
   }
   for (std::size_t i = 0; i < memory.size(); ++i) ASSERT_NEAR(s.memory[i], memory[i], 3e-6) << i;
-  const std::vector<std::uint8_t> got = s.out.Pixels(), wanted = out.Pixels();
+  const std::vector<std::uint8_t> got = (in_place ? s.in : s.out).Pixels(), wanted = out.Pixels();
   int differ = 0;
   for (std::size_t i = 0; i < got.size(); ++i) differ += got[i] != wanted[i];
   // The same to within a tie that rounds the other way.
@@ -430,12 +432,14 @@ TEST(CudaKernelsTest, TheRecurrenceIsThatOfTheCpu) {
   for (const Size size : {Size{64, 48}, {33, 19}, {16, 70}}) {
     for (const Dtype dtype : {Dtype::kFloat32, Dtype::kFloat16, Dtype::kBFloat16}) {
       for (const bool past : {true, false}) {
-        ASSERT_NO_FATAL_FAILURE(ExpectAsOnTheCpu(size, dtype, kFormats[0], past));
+        for (const bool in_place : {true, false}) {
+          ASSERT_NO_FATAL_FAILURE(ExpectAsOnTheCpu(size, dtype, kFormats[0], past, in_place));
+        }
       }
     }
   }
   for (const FormatFacts& format : kFormats) {
-    ASSERT_NO_FATAL_FAILURE(ExpectAsOnTheCpu({38, 21}, Dtype::kFloat16, format, true));
+    ASSERT_NO_FATAL_FAILURE(ExpectAsOnTheCpu({38, 21}, Dtype::kFloat16, format, true, true));
   }
 }
 

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cmath>
 #include <cstdint>
+#include <cstdlib>
 #include <memory>
 #include <mutex>
 #include <new>
@@ -55,6 +56,7 @@ struct Behaviour {
   int throw_at = 0;
   int throw_foreign_at = 0;
   int throw_look_at = 0;
+  int lose_gpu_at = 0;
 };
 
 Behaviour BehaviourFor(const std::string& name) {
@@ -71,6 +73,9 @@ Behaviour BehaviourFor(const std::string& name) {
   if (const auto n = NumberAfter(name, "throw-on-frame:")) return {.throw_at = *n};
   if (const auto n = NumberAfter(name, "throw-foreign-on-frame:")) return {.throw_foreign_at = *n};
   if (const auto n = NumberAfter(name, "throw-on-look:")) return {.throw_look_at = *n};
+  if (const auto n = NumberAfter(name, "lose-gpu-on-frame:")) {
+    return {.invert = true, .lose_gpu_at = *n};
+  }
   throw Error(ErrorCode::kNotFound, "The model '" + name + "' is not known to the dummy runtime.");
 }
 
@@ -143,7 +148,7 @@ class DummyRestorer : public cpl::Restorer {
   FrameReport Restore(const ConstFrameView& in, const FrameView& out,
                       const RestoreParams& params) override {
     const Call call(this, in);
-    Count([&](auto& c) { ++c.restores, c.params = params, Note(&c, in); });
+    Count([&](auto& c) { ++c.restores, c.params = params, c.out = AsConst(out), Note(&c, in); });
     CheckSameFrame(in);
     CheckView(AsConst(out));
     if (in.format != out.format || in.width != out.width || in.height != out.height ||
@@ -156,6 +161,9 @@ class DummyRestorer : public cpl::Restorer {
       throw Error(ErrorCode::kInternal, "The dummy runtime was told to fail at this frame.");
     }
     if (restores_ == behaviour_.throw_foreign_at) throw 42;  // NOLINT
+    if (restores_ == behaviour_.lose_gpu_at && model_->device() == cpl::DeviceKind::kCuda) {
+      throw Error(ErrorCode::kDeviceLost, "The dummy runtime was told to lose the GPU.");
+    }
 
     FrameReport report = Route(params);
     if (behaviour_.slow_ms > 0) {
@@ -254,6 +262,7 @@ class DummyModel : public cpl::Model {
     return options_.precision == cpl::Precision::kBf16 ? cpl::Precision::kBf16
                                                        : cpl::Precision::kFp32;
   }
+  cpl::DeviceKind device() const override { return options_.device; }
   std::unique_ptr<cpl::Restorer> NewStream() override {
     return std::make_unique<DummyRestorer>(shared_from_this(), behaviour_);
   }
@@ -268,6 +277,7 @@ std::atomic<cpl::LogFunction> log_function{nullptr};
 
 // As in the runtime with LibTorch (model/runtime.cc).
 std::shared_ptr<cpl::Model> Load(const std::string& name, const cpl::ModelOptions& options) {
+  if (options.device == cpl::DeviceKind::kCuda) return std::make_shared<DummyModel>(name, options);
   static auto* const pool =
       new cpl::WorkPool(static_cast<int>(std::thread::hardware_concurrency()));
   static auto* const cache =
@@ -286,8 +296,19 @@ constexpr int kAbi = cpl::kRuntimeAbi + 1;
 constexpr int kAbi = cpl::kRuntimeAbi;
 #endif
 
-const cpl::Runtime kRuntime = {kAbi, "dummy", "no LibTorch", &Load,
-                               [](cpl::LogFunction log) { log_function = log; }};
+// Its frames may lie in the memory of the fake GPU, which is the host's.
+void CheckCuda(int device_id) {
+  if (device_id > 0) {
+    throw cpl::Error(ErrorCode::kNotFound, "There is no GPU " + std::to_string(device_id) + ".");
+  }
+  if (!std::getenv("CPL_DUMMY_CUDA")) {
+    throw cpl::Error(ErrorCode::kUnsupported,
+                     "The dummy runtime was told of no GPU: set device to cpu or auto.");
+  }
+}
+
+const cpl::Runtime kRuntime = {kAbi,  "dummy",    "no LibTorch",
+                               &Load, &CheckCuda, [](cpl::LogFunction log) { log_function = log; }};
 
 }  // namespace
 

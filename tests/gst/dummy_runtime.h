@@ -13,7 +13,9 @@
 //   throw-on-frame:N          throws cpl::Error in the N-th restoration (from 1)
 //   throw-foreign-on-frame:N  throws something that is no exception class
 //   throw-on-look:N           throws cpl::Error at the N-th look
+//   lose-gpu-on-frame:N       inverts; on a GPU, throws kDeviceLost in the N-th restoration
 //   no-not-found, no-read, no-format, no-unsupported, no-memory, no-reason    cannot be loaded
+// With CPL_DUMMY_CUDA in the environment it says that there is a GPU 0, whose memory is the host's.
 // Any other name is not found. The prompts are clean, noise, rain, snow and haze; on its own the
 // router chooses rain.
 #pragma once
@@ -33,6 +35,7 @@ struct CplDummyCounters {
   cpl::ModelOptions options;
   cpl::RestoreParams params;
   cpl::ConstFrameView view;
+  cpl::ConstFrameView out;           // of the last restoration
   int first_byte[3] = {-1, -1, -1};  // of each plane of `view`
 };
 

@@ -22,7 +22,8 @@ enum class ErrorCode {
   kUnsupported,      // Well-formed, but this build or this machine cannot do it.
   kInvalidArgument,  // A value out of its range, an unknown name.
   kOutOfMemory,
-  kInternal,  // A bug, or a failure inside LibTorch.
+  kInternal,    // A bug, or a failure inside LibTorch.
+  kDeviceLost,  // A GPU failed or went away; what was on it is gone, and so is its context.
 };
 
 class Error : public std::runtime_error {

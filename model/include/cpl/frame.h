@@ -92,6 +92,10 @@ enum class ColorMatrix : std::uint8_t { kBT601, kBT709, kBT2020 };
 // 10 bits: 64..940, 64..960, 0..1023.
 enum class ColorRange : std::uint8_t { kLimited, kFull };
 
+// Where planes lie. kCuda: in memory of a GPU, of its primary context or one that shares addresses
+// with it; only models on that GPU take such frames.
+enum class MemoryKind : std::uint8_t { kSystem, kCuda };
+
 // Plain data, free to copy. `plane[i]` points to the first byte of the top row, `stride[i]` is the
 // distance in bytes from a row to the one below it: any value whose magnitude holds a row, negative
 // for bottom-up pictures. Unused planes are null. The view does not own the memory; it must stay
@@ -105,6 +109,10 @@ struct BasicFrameView {
   int height = 0;
   Byte* plane[3] = {nullptr, nullptr, nullptr};
   std::ptrdiff_t stride[3] = {0, 0, 0};
+  MemoryKind memory = MemoryKind::kSystem;
+  // kCuda: the cudaStream_t that the planes are read and written on. Calls return when their work
+  // is in the stream, not when it is done; whoever looks at the planes from elsewhere waits for it.
+  void* stream = nullptr;
 };
 
 using FrameView = BasicFrameView<std::uint8_t>;
@@ -117,7 +125,9 @@ inline ConstFrameView AsConst(const FrameView& view) {
           view.width,
           view.height,
           {view.plane[0], view.plane[1], view.plane[2]},
-          {view.stride[0], view.stride[1], view.stride[2]}};
+          {view.stride[0], view.stride[1], view.stride[2]},
+          view.memory,
+          view.stream};
 }
 
 }  // namespace cpl

@@ -24,7 +24,10 @@ enum class Precision : std::uint8_t {
   kAuto,  // bf16 where the CPU multiplies it natively (AVX512_BF16), fp32 elsewhere
   kFp32,
   kBf16,  // live networks take fp32, which is faster then, where the CPU has no bf16
+  kFp16,  // GPUs only, where kAuto means it
 };
+
+enum class DeviceKind : std::uint8_t { kCpu, kCuda };
 
 struct ModelOptions {
   Precision precision = Precision::kAuto;
@@ -34,6 +37,9 @@ struct ModelOptions {
   // picture is worked on in overlapping tiles of at most so many pixels each way, 64..16384. That
   // changes the result and is for pictures too large for the machine.
   int tile = 0;
+  // kCuda: one that CheckCuda (cuda_support.h, Runtime::check_cuda) accepts; -1 is the first.
+  DeviceKind device = DeviceKind::kCpu;
+  int device_id = -1;
 };
 
 // What a model file says of itself. Filled from the file's metadata, never guessed.
@@ -104,7 +110,9 @@ class Restorer {
   // overlap. Padding between rows, alpha and padding bytes of `out`: alpha and the x byte are those
   // of `in`, bytes beyond the row's end are not written.
   // A change of size, format or colorimetry starts the temporal state anew.
-  // Throws Error (kInvalidArgument, kOutOfMemory, kInternal); the stream stays usable.
+  // Throws Error (kInvalidArgument, kOutOfMemory, kInternal); the stream stays usable, except after
+  // kDeviceLost. On a GPU the router's answer for a frame is used from the next frame on, since
+  // waiting for it would cost more than the network; the first frame of a scene waits.
   virtual FrameReport Restore(const ConstFrameView& in, const FrameView& out,
                               const RestoreParams& params) = 0;
 
@@ -121,7 +129,9 @@ class Model : public std::enable_shared_from_this<Model> {
  public:
   virtual ~Model() = default;
   virtual const ModelInfo& info() const = 0;
-  virtual Precision precision() const = 0;  // kFp32 or kBf16, never kAuto
+  virtual Precision precision() const = 0;  // never kAuto
+  // Models on a GPU take frames in its memory and in the system's, which they copy there and back.
+  virtual DeviceKind device() const { return DeviceKind::kCpu; }
   virtual std::unique_ptr<Restorer> NewStream() = 0;
 };
 

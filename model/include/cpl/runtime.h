@@ -12,7 +12,7 @@
 namespace cpl {
 
 // Bumped whenever anything in cpl/*.h changes its layout or meaning.
-inline constexpr int kRuntimeAbi = 2;
+inline constexpr int kRuntimeAbi = 3;
 
 // Takes a line that the runtime or LibTorch would otherwise print. It is called from any thread,
 // must not throw, and the text lives only for the call.
@@ -29,6 +29,10 @@ struct Runtime {
   // that has changed since is loaded anew.
   std::shared_ptr<Model> (*load_model)(const std::string& path_or_name,
                                        const ModelOptions& options);
+
+  // Returns if models can be loaded on this GPU (-1: the first). Throws Error, which names what is
+  // missing: this build's CUDA backend, a driver, one that is new enough, the GPU, its generation.
+  void (*check_cuda)(int device_id);
 
   // For the process; null ends it.
   void (*set_log)(LogFunction log);

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "gst/cuda_context.h"
+
+#include <dlfcn.h>
+
+#include <map>
+#include <mutex>
+
+namespace cpl::gstcuda {
+namespace {
+
+// From cuda.h; libgstcuda has opened the driver already, which makes these the same library.
+struct Driver {
+  CUresult(CUDAAPI* retain)(CUcontext* context, CUdevice device);
+  CUresult(CUDAAPI* copy)(const CUDA_MEMCPY3D_PEER* copy, CUstream stream);
+};
+
+const Driver* OpenDriver() {
+  static const Driver driver = [] {
+    Driver found{};
+    if (void* library = dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL)) {
+      found.retain =
+          reinterpret_cast<decltype(found.retain)>(dlsym(library, "cuDevicePrimaryCtxRetain"));
+      found.copy = reinterpret_cast<decltype(found.copy)>(dlsym(library, "cuMemcpy3DPeerAsync"));
+    }
+    return found;
+  }();
+  return driver.retain != nullptr && driver.copy != nullptr ? &driver : nullptr;
+}
+
+GstCudaContext* Wrap(int device_id, std::string* why) {
+  CUdevice device = 0;
+  CUcontext primary = nullptr;
+  if (CuInit(0) != CUDA_SUCCESS || CuDeviceGet(&device, device_id) != CUDA_SUCCESS) {
+    *why = "there is no GPU " + std::to_string(device_id);
+    return nullptr;
+  }
+  const Driver* driver = OpenDriver();
+  if (driver == nullptr || driver->retain(&primary, device) != CUDA_SUCCESS) {
+    *why = "the primary context of GPU " + std::to_string(device_id) + " cannot be had";
+    return nullptr;
+  }
+  GstCudaContext* context = gst_cuda_context_new_wrapped(primary, device);
+  if (context == nullptr) {
+    *why = "GStreamer does not take the context of GPU " + std::to_string(device_id);
+    return nullptr;
+  }
+  // Known to the leaks tracer as something that stays.
+  GST_OBJECT_FLAG_SET(context, GST_OBJECT_FLAG_MAY_BE_LEAKED);
+  return context;
+}
+
+}  // namespace
+
+GstCudaContext* PrimaryContext(int device_id, std::string* why) {
+  static std::mutex mutex;
+  static auto* const contexts = new std::map<int, GstCudaContext*>;
+  // The library's functions end the process if they are called without a driver.
+  if (!gst_cuda_load_library()) {
+    *why = "there is no NVIDIA driver";
+    return nullptr;
+  }
+  const std::lock_guard lock(mutex);
+  GstCudaContext*& context = (*contexts)[device_id];
+  if (context == nullptr) context = Wrap(device_id, why);
+  return context;
+}
+
+bool CopyBetweenContexts(const PlaneCopy& copy, GstCudaContext* from, GstCudaContext* to,
+                         CUstream stream) {
+  const Driver* driver = OpenDriver();
+  if (driver == nullptr || !gst_cuda_context_push(to)) return false;
+  CUDA_MEMCPY3D_PEER params = {};
+  params.srcMemoryType = CU_MEMORYTYPE_DEVICE;
+  params.srcDevice = copy.from;
+  params.srcContext = static_cast<CUcontext>(gst_cuda_context_get_handle(from));
+  params.srcPitch = copy.from_pitch;
+  params.srcHeight = copy.rows;
+  params.dstMemoryType = CU_MEMORYTYPE_DEVICE;
+  params.dstDevice = copy.to;
+  params.dstContext = static_cast<CUcontext>(gst_cuda_context_get_handle(to));
+  params.dstPitch = copy.to_pitch;
+  params.dstHeight = copy.rows;
+  params.WidthInBytes = copy.row_bytes;
+  params.Height = copy.rows;
+  params.Depth = 1;
+  const bool copied = driver->copy(&params, stream) == CUDA_SUCCESS;
+  gst_cuda_context_pop(nullptr);
+  return copied;
+}
+
+}  // namespace cpl::gstcuda

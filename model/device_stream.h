@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The two halves of a model on a device: the weights, which streams share, and a stream.
+#pragma once
+
+#include <ATen/ATen.h>
+
+#include <memory>
+#include <mutex>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "cpl/error.h"
+#include "cpl/restorer.h"
+#include "cuda/device.h"
+#include "model/live_net.h"
+#include "model/model_file.h"
+
+namespace cpl {
+
+// In a catch block: throws what is in flight as an Error that names the device, telling failures of
+// the device, and want of its memory, from others.
+[[noreturn]] void ThrowForDevice(cuda::Device& device, const char* doing);
+
+template <typename Call>
+auto OnDevice(cuda::Device& device, const char* doing, const Call& call) {
+  try {
+    return call();
+  } catch (...) {
+    ThrowForDevice(device, doing);
+  }
+}
+
+// Thread-safe.
+class DeviceModel final : public Model {
+ public:
+  DeviceModel(const std::string& path, const ModelOptions& options, cuda::Device& device);
+
+  const ModelInfo& info() const override { return info_; }
+  Precision precision() const override { return precision_; }
+  DeviceKind device() const override { return DeviceKind::kCuda; }
+  std::unique_ptr<Restorer> NewStream() override;
+
+  cuda::Device& gpu() const { return device_; }
+  at::Device torch_device() const { return torch_device_; }
+  const LiveConfig& config() const { return file_.config; }
+  const Parameters& heads() const { return heads_; }
+  int clean() const { return clean_; }
+
+  cuda::Dtype dtype() const {
+    return precision_ == Precision::kFp32   ? cuda::Dtype::kFloat32
+           : precision_ == Precision::kBf16 ? cuda::Dtype::kBFloat16
+                                            : cuda::Dtype::kFloat16;
+  }
+  at::ScalarType scalar_type() const {
+    return precision_ == Precision::kFp32   ? at::kFloat
+           : precision_ == Precision::kBf16 ? at::kBFloat16
+                                            : at::kHalf;
+  }
+
+  // With one prompt folded in, made at its first use. The motion head is small and decides over
+  // many frames: it stays in float32.
+  const FoldedNet& Folded(int prompt);
+
+ private:
+  cuda::Device& device_;
+  LiveModelFile file_;
+  at::Device torch_device_;
+  ModelInfo info_;
+  Precision precision_;
+  int clean_;
+  Parameters heads_;
+  std::mutex mutex_;
+  std::vector<std::unique_ptr<FoldedNet>> folded_;
+};
+
+std::unique_ptr<Restorer> NewDeviceStream(std::shared_ptr<DeviceModel> model);
+
+}  // namespace cpl
