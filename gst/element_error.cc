@@ -49,6 +49,7 @@ GstCode CodeFor(ErrorCode code, Stage stage) {
     case Stage::kModel:
       return ModelCode(code);
     case Stage::kFrame:
+      if (code == ErrorCode::kOutOfMemory) return ModelCode(code);
       return {GST_STREAM_ERROR, GST_STREAM_ERROR_FAILED};
     case Stage::kSettings:
       break;

@@ -22,9 +22,9 @@ GType Register(const char* name, const GEnumValue* values) {
 
 GType gst_cpl_restore_device_get_type(void) {
   static const GEnumValue kValues[] = {
-      {Int(cpl::Device::kAuto), "An NVIDIA GPU where there is one, else the CPU", "auto"},
-      {Int(cpl::Device::kCpu), "CPU", "cpu"},
-      {Int(cpl::Device::kCuda), "NVIDIA GPU", "cuda"},
+      {Int(cpl::Device::kAuto), "An NVIDIA GPU where one can be used, else the CPU", "auto"},
+      {Int(cpl::Device::kCpu), "The CPU", "cpu"},
+      {Int(cpl::Device::kCuda), "An NVIDIA GPU; without one, an error", "cuda"},
       {0, nullptr, nullptr},
   };
   static const GType type = Register("GstCplRestoreDevice", kValues);
@@ -33,11 +33,11 @@ GType gst_cpl_restore_device_get_type(void) {
 
 GType gst_cpl_restore_precision_get_type(void) {
   static const GEnumValue kValues[] = {
-      {Int(cpl::Precision::kAuto), "bf16 where the CPU multiplies it, fp16 on a GPU, else fp32",
-       "auto"},
+      {Int(cpl::Precision::kAuto),
+       "fp16 on a GPU, bf16 on CPUs with instructions for it, else fp32", "auto"},
       {Int(cpl::Precision::kFp32), "32-bit floating point", "fp32"},
-      {Int(cpl::Precision::kBf16), "bfloat16", "bf16"},
-      {Int(cpl::Precision::kFp16), "16-bit floating point, on a GPU", "fp16"},
+      {Int(cpl::Precision::kBf16), "16 bits with the range of fp32 (bfloat16)", "bf16"},
+      {Int(cpl::Precision::kFp16), "16-bit floating point, on GPUs only", "fp16"},
       {0, nullptr, nullptr},
   };
   static const GType type = Register("GstCplRestorePrecision", kValues);
@@ -46,9 +46,9 @@ GType gst_cpl_restore_precision_get_type(void) {
 
 GType gst_cpl_restore_bypass_get_type(void) {
   static const GEnumValue kValues[] = {
-      {Int(cpl::BypassMode::kAuto), "Pass frames on that the model finds clear", "auto"},
-      {Int(cpl::BypassMode::kOff), "Restore every frame", "off"},
-      {Int(cpl::BypassMode::kOn), "Pass every frame on", "on"},
+      {Int(cpl::BypassMode::kAuto), "Clear frames pass, the others are restored", "auto"},
+      {Int(cpl::BypassMode::kOff), "None pass: clear frames are restored too", "off"},
+      {Int(cpl::BypassMode::kOn), "All pass, and the model does not look", "on"},
       {0, nullptr, nullptr},
   };
   static const GType type = Register("GstCplRestoreBypass", kValues);
@@ -69,8 +69,8 @@ GType gst_cpl_restore_compare_get_type(void) {
   static const GEnumValue kValues[] = {
       {Int(cpl::CompareMode::kNone), "Restored frames only", "none"},
       {Int(cpl::CompareMode::kSplit), "Original left of a line, restored right of it", "split"},
-      {Int(cpl::CompareMode::kSideBySide), "The same half of the picture twice: original, restored",
-       "side-by-side"},
+      {Int(cpl::CompareMode::kSideBySide),
+       "Half of the picture twice: original left, restored right", "side-by-side"},
       {0, nullptr, nullptr},
   };
   static const GType type = Register("GstCplRestoreCompare", kValues);
@@ -79,7 +79,7 @@ GType gst_cpl_restore_compare_get_type(void) {
 
 GType gst_cpl_restore_preset_get_type(void) {
   static const GEnumValue kValues[] = {
-      {Int(cpl::Preset::kCustom), "Settings of your own", "custom"},
+      {Int(cpl::Preset::kCustom), "What was set one by one; setting it changes nothing", "custom"},
       {Int(cpl::Preset::kLight), "Gentle: 60 % strength, leaves nearly clear frames alone",
        "light"},
       {Int(cpl::Preset::kMedium), "The defaults", "medium"},

@@ -249,8 +249,9 @@ void InstallProperties(GObjectClass* object_class) {
    */
   g_object_class_install_property(
       object_class, kPropKind,
-      g_param_spec_flags("kind", "Kind", "What to add: one or several, such as rain+noise",
-                         KindsType(), ToFlags(defaults.kinds), kFlags));
+      g_param_spec_flags("kind", "Kind",
+                         "What to add: one or several joined by +, such as rain+noise", KindsType(),
+                         ToFlags(defaults.kinds), kFlags));
 
   /**
    * GstCplDegrade:level:
@@ -261,7 +262,8 @@ void InstallProperties(GObjectClass* object_class) {
    */
   g_object_class_install_property(
       object_class, kPropLevel,
-      g_param_spec_double("level", "Level", "How bad it is: 0 is nothing, 0.5 middling, 1 severe",
+      g_param_spec_double("level", "Level",
+                          "How heavy it is: 0 leaves frames as they are, 0.5 is middling, 1 severe",
                           0.0, 1.0, defaults.level, kControllable));
 
   /**
@@ -273,8 +275,10 @@ void InstallProperties(GObjectClass* object_class) {
    */
   g_object_class_install_property(
       object_class, kPropSeed,
-      g_param_spec_uint64("seed", "Seed", "The same seed gives the same weather on every machine",
-                          0, G_MAXUINT64, defaults.seed, kFlags));
+      g_param_spec_uint64(
+          "seed", "Seed",
+          "Number that chooses the weather: the same one gives the same weather on every machine",
+          0, G_MAXUINT64, defaults.seed, kFlags));
 
   /**
    * GstCplDegrade:wind:
@@ -287,7 +291,7 @@ void InstallProperties(GObjectClass* object_class) {
   g_object_class_install_property(
       object_class, kPropWind,
       g_param_spec_double("wind", "Wind",
-                          "Wind besides what the seed brings: -1 blows hard to the left, 1 to the "
+                          "Wind added to what the seed brings: -1 blows hard to the left, 1 to the "
                           "right",
                           -1.0, 1.0, defaults.wind, kControllable));
 }
@@ -306,7 +310,8 @@ static void gst_cpl_degrade_class_init(GstCplDegradeClass* klass) {
 
   gst_element_class_set_static_metadata(
       element_class, "Synthetic weather", "Filter/Effect/Video",
-      "Adds rain, snow, haze and noise to video, the same for the same seed, to test what follows",
+      "Adds rain, snow, haze, blur, low light and noise to video, the same for the same seed: to "
+      "test or show what restores it",
       "The cplrestore authors");
   gst_element_class_add_static_pad_template(element_class, &sink_template);
   gst_element_class_add_static_pad_template(element_class, &src_template);

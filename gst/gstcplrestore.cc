@@ -35,9 +35,9 @@
  * ]| Removes snow, and a little less than all of it, from a camera. The leaky queue drops frames
  * while the machine cannot keep up.
  * |[
- * gst-launch-1.0 v4l2src ! videoconvert ! cplrestore model=live-hq bypass=off ! \
- *     videoconvert ! autovideosink
- * ]| Uses the larger model, on clear frames too.
+ * gst-launch-1.0 v4l2src ! videoconvert ! cplrestore model=/srv/models/yard.safetensors \
+ *     bypass=off ! videoconvert ! autovideosink
+ * ]| Uses a model of your own, on clear frames too.
  * |[
  * gst-launch-1.0 v4l2src ! videoconvert ! cplrestore preset=night compare=split \
  *     roi="0,92%,100%,8%" max-latency=33000000 ! videoconvert ! autovideosink
@@ -51,11 +51,8 @@
 
 #include <gst/video/video.h>
 
-#include <memory>
 #include <mutex>
-#include <string>
 
-#include "cpl/error.h"
 #include "gst/allocation.h"
 #include "gst/debug.h"
 #include "gst/element_error.h"
@@ -105,52 +102,6 @@ void Finalize(GObject* object) {
   G_OBJECT_CLASS(gst_cpl_restore_parent_class)->finalize(object);
 }
 
-// Settings that writing another one changes.
-const char* const kPartsOfPreset[] = {"strength", "degradation", "bypass", "bypass-threshold",
-                                      "bypass-hysteresis"};
-
-// Throws Error when the value cannot be taken; nothing has changed then.
-void ApplySetting(GObject* object, guint id, const GValue* value) {
-  auto* priv = PrivateOf(object);
-  std::string other_model;
-  {
-    const std::lock_guard lock(priv->lock);
-    cpl::Settings settings = priv->settings;
-    if (!cpl::WriteSetting(&settings, id, value)) {
-      throw cpl::Error(cpl::ErrorCode::kInvalidArgument, _("This property cannot be set."));
-    }
-    const bool runs = !priv->model.prompts.empty();
-    if (runs && settings.degradation != priv->settings.degradation) {
-      settings.prompt = cpl::PromptByName(priv->model, settings.degradation);
-    }
-    if (runs && id == cpl::kPropModel) other_model = settings.model;
-    priv->settings = std::move(settings);
-  }
-  if (!other_model.empty()) cpl::RequestModel(GST_ELEMENT(object), other_model);
-}
-
-void SetProperty(GObject* object, guint id, const GValue* value, GParamSpec* pspec) {
-  try {
-    ApplySetting(object, id, value);
-    GST_DEBUG_OBJECT(object, "%s changed", pspec->name);
-    if (id != cpl::kPropPreset) return;
-    for (const char* part : kPartsOfPreset) g_object_notify(object, part);
-  } catch (...) {
-    cpl::PostCurrentException(GST_ELEMENT(object), Stage::kSettings, GST_MESSAGE_WARNING);
-  }
-}
-
-void GetProperty(GObject* object, guint id, GValue* value, GParamSpec* pspec) {
-  auto* priv = PrivateOf(object);
-  const std::lock_guard lock(priv->lock);
-  if (id == cpl::kPropStats) {
-    priv->stats.last.latency = priv->latency.reported();
-    g_value_take_boxed(value, priv->stats.ToStructure());
-  } else if (!cpl::ReadSetting(priv->settings, id, value)) {
-    G_OBJECT_WARN_INVALID_PROPERTY_ID(object, id, pspec);
-  }
-}
-
 void LogFromRuntime(cpl::LogLevel level, const char* text) {
   GST_CAT_LEVEL_LOG(cpl_runtime_debug,
                     level == cpl::LogLevel::kWarning ? GST_LEVEL_WARNING : GST_LEVEL_INFO, nullptr,
@@ -171,6 +122,7 @@ GstStateChangeReturn ChangeState(GstElement* element, GstStateChange change) {
                           return true;
                         });
     if (!usable) return GST_STATE_CHANGE_FAILURE;
+    cpl::PostUnheardComplaint(element);
   }
   const GstStateChangeReturn changed =
       GST_ELEMENT_CLASS(gst_cpl_restore_parent_class)->change_state(element, change);
@@ -361,8 +313,8 @@ static void gst_cpl_restore_class_init(GstCplRestoreClass* klass) {
   auto* trans_class = GST_BASE_TRANSFORM_CLASS(klass);
 
   object_class->finalize = Finalize;
-  object_class->set_property = SetProperty;
-  object_class->get_property = GetProperty;
+  object_class->set_property = cpl::RestoreSetProperty;
+  object_class->get_property = cpl::RestoreGetProperty;
   cpl::InstallProperties(object_class);
   cpl::RegisterFrameMeta();
 

@@ -42,8 +42,8 @@ void InstallModelProperties(GObjectClass* object_class, const Settings& defaults
   g_object_class_install_property(
       object_class, kPropModel,
       g_param_spec_string("model", "Model",
-                          "Model to restore with: the path of a file, or the name of an installed "
-                          "model; may be changed while playing",
+                          "Model to restore with: the name of an installed one, or the path of a "
+                          ".safetensors file; may be changed while playing",
                           kDefaultModel, kInPlaying));
 
   /**
@@ -59,8 +59,8 @@ void InstallModelProperties(GObjectClass* object_class, const Settings& defaults
    */
   g_object_class_install_property(
       object_class, kPropDevice,
-      g_param_spec_enum("device", "Device", "What the network runs on", GST_TYPE_CPL_RESTORE_DEVICE,
-                        Int(defaults.device), kInReady));
+      g_param_spec_enum("device", "Device", "Processor that the neural network runs on",
+                        GST_TYPE_CPL_RESTORE_DEVICE, Int(defaults.device), kInReady));
 
   /**
    * GstCplRestore:cuda-device-id:
@@ -84,8 +84,8 @@ void InstallModelProperties(GObjectClass* object_class, const Settings& defaults
   g_object_class_install_property(
       object_class, kPropPrecision,
       g_param_spec_enum("precision", "Precision",
-                        "Arithmetic of the network: fp32 is exact, bf16 faster on CPUs that have "
-                        "it, fp16 on GPUs",
+                        "Numbers that the network computes with: fp32 is exact, bf16 and fp16 are "
+                        "faster where the processor has instructions for them",
                         GST_TYPE_CPL_RESTORE_PRECISION, Int(defaults.precision), kInReady));
 
   /**
@@ -99,8 +99,8 @@ void InstallModelProperties(GObjectClass* object_class, const Settings& defaults
   g_object_class_install_property(
       object_class, kPropThreads,
       g_param_spec_uint("threads", "Threads",
-                        "CPU threads that work on a frame (0 = as many as the process may use)", 0,
-                        kMaxThreads, defaults.threads, kInReady));
+                        "CPU threads that work on one frame (0 = as many as the process may use)",
+                        0, kMaxThreads, defaults.threads, kInReady));
 }
 
 // What is done to the picture.
@@ -115,9 +115,11 @@ void InstallPictureProperties(GObjectClass* object_class, const Settings& defaul
    */
   g_object_class_install_property(
       object_class, kPropPreset,
-      g_param_spec_enum("preset", "Preset",
-                        "Sets strength, degradation and bypass together to values for a purpose",
-                        GST_TYPE_CPL_RESTORE_PRESET, Int(PresetOf(defaults)), kInPlaying));
+      g_param_spec_enum(
+          "preset", "Preset",
+          "Sets strength, degradation, bypass, bypass-threshold and bypass-hysteresis "
+          "together; what is set after it counts",
+          GST_TYPE_CPL_RESTORE_PRESET, Int(PresetOf(defaults)), kInPlaying));
 
   /**
    * GstCplRestore:degradation:
@@ -164,8 +166,8 @@ void InstallPictureProperties(GObjectClass* object_class, const Settings& defaul
   g_object_class_install_property(
       object_class, kPropBypass,
       g_param_spec_enum("bypass", "Bypass",
-                        "Whether frames are passed on untouched: clear ones (takes "
-                        "degradation=auto), none, or all",
+                        "Which frames pass untouched, as the same buffer; auto works with "
+                        "degradation=auto only",
                         GST_TYPE_CPL_RESTORE_BYPASS, Int(defaults.bypass), kInPlaying));
 
   /**
@@ -179,7 +181,7 @@ void InstallPictureProperties(GObjectClass* object_class, const Settings& defaul
       object_class, kPropBypassThreshold,
       g_param_spec_double("bypass-threshold", "Bypass threshold",
                           "How sure the model must be that frames are clear before bypass=auto "
-                          "passes them on",
+                          "passes them: lower passes more",
                           0.0, 1.0, defaults.bypass_threshold, kInPlaying));
 
   /**
@@ -193,8 +195,8 @@ void InstallPictureProperties(GObjectClass* object_class, const Settings& defaul
   g_object_class_install_property(
       object_class, kPropBypassHysteresis,
       g_param_spec_double("bypass-hysteresis", "Bypass hysteresis",
-                          "How far that certainty must fall below the threshold before frames are "
-                          "restored again",
+                          "How far below bypass-threshold the model's certainty that frames are "
+                          "clear must fall before they are restored again",
                           0.0, 1.0, defaults.bypass_hysteresis, kInPlaying));
 
   /**
@@ -208,7 +210,8 @@ void InstallPictureProperties(GObjectClass* object_class, const Settings& defaul
   g_object_class_install_property(
       object_class, kPropTemporal,
       g_param_spec_enum("temporal", "Temporal",
-                        "Whether earlier frames help to restore the present one",
+                        "Whether earlier frames help to restore the present one; none is delayed "
+                        "for it",
                         GST_TYPE_CPL_RESTORE_TEMPORAL, Int(defaults.temporal), kInPlaying));
 
   /**
@@ -220,7 +223,7 @@ void InstallPictureProperties(GObjectClass* object_class, const Settings& defaul
    */
   g_object_class_install_property(
       object_class, kPropCompare,
-      g_param_spec_enum("compare", "Compare", "Show original and restored video in one frame",
+      g_param_spec_enum("compare", "Compare", "Show original and restored picture in one frame",
                         GST_TYPE_CPL_RESTORE_COMPARE, Int(defaults.compare.mode), kInPlaying));
 
   /**
@@ -250,8 +253,9 @@ void InstallPictureProperties(GObjectClass* object_class, const Settings& defaul
   g_object_class_install_property(
       object_class, kPropRoi,
       g_param_spec_string("roi", "Regions to leave alone",
-                          "Rectangles that stay original, such as on-screen text: "
-                          "\"x,y,width,height; ...\" in pixels or percent",
+                          "Rectangles to leave as they came, such as on-screen text: "
+                          "\"x,y,width,height; ...\" in pixels or percent, such as "
+                          "\"0,92%,100%,8%\"",
                           "", kInPlaying));
 
   /**
@@ -265,10 +269,11 @@ void InstallPictureProperties(GObjectClass* object_class, const Settings& defaul
    */
   g_object_class_install_property(
       object_class, kPropRoiMeta,
-      g_param_spec_string("roi-meta", "Region metas to leave alone",
-                          "Type of GstVideoRegionOfInterestMeta whose regions stay original (* = "
-                          "every type, empty = none)",
-                          "", kInPlaying));
+      g_param_spec_string(
+          "roi-meta", "Region metas to leave alone",
+          "Leave the regions as they came that earlier elements marked with a "
+          "GstVideoRegionOfInterestMeta of this type (* = every type, empty = none)",
+          "", kInPlaying));
 }
 
 // How much work, and what is told of it.
@@ -284,8 +289,9 @@ void InstallWorkProperties(GObjectClass* object_class, const Settings& defaults)
   g_object_class_install_property(
       object_class, kPropInterval,
       g_param_spec_uint("interval", "Interval",
-                        "Choose what to remove in every n-th frame only, and hold to it between", 1,
-                        kMaxInterval, defaults.interval, kInPlaying));
+                        "Look for the kind of weather in every n-th frame only, and hold to it "
+                        "between (1 = in every frame)",
+                        1, kMaxInterval, defaults.interval, kInPlaying));
 
   /**
    * GstCplRestore:max-latency:
@@ -300,8 +306,9 @@ void InstallWorkProperties(GObjectClass* object_class, const Settings& defaults)
   g_object_class_install_property(
       object_class, kPropMaxLatency,
       g_param_spec_uint64("max-latency", "Maximum latency",
-                          "Longest time that a frame may take, in nanoseconds; above it the "
-                          "element does less, then passes frames untouched (0 = no limit)",
+                          "Longest time in nanoseconds that a frame may take; when frames take "
+                          "longer, the element first does less, then passes them untouched (0 = no "
+                          "limit)",
                           0, kMostLatency, defaults.max_latency, kInPlaying));
 
   /**
@@ -315,10 +322,11 @@ void InstallWorkProperties(GObjectClass* object_class, const Settings& defaults)
    */
   g_object_class_install_property(
       object_class, kPropPostMessages,
-      g_param_spec_boolean("post-messages", "Post messages",
-                           "Post a message when what the model sees or does changes, at most once "
-                           "a second",
-                           defaults.post_messages, kInPlaying));
+      g_param_spec_boolean(
+          "post-messages", "Post messages",
+          "Post an element message \"cplrestore\" when what the model sees or what "
+          "the element does changes, at most once a second",
+          defaults.post_messages, kInPlaying));
 
   /**
    * GstCplRestore:attach-meta:
@@ -329,10 +337,11 @@ void InstallWorkProperties(GObjectClass* object_class, const Settings& defaults)
    */
   g_object_class_install_property(
       object_class, kPropAttachMeta,
-      g_param_spec_boolean("attach-meta", "Attach meta",
-                           "Attach what the model saw in a frame to the frame, as a "
-                           "GstCustomMeta",
-                           defaults.attach_meta, kInPlaying));
+      g_param_spec_boolean(
+          "attach-meta", "Attach meta",
+          "Attach to every frame what the model saw in it and what the element did, "
+          "as a GstCustomMeta \"GstCplRestoreMeta\"",
+          defaults.attach_meta, kInPlaying));
 
   /**
    * GstCplRestore:stats:
@@ -364,7 +373,8 @@ void InstallWorkProperties(GObjectClass* object_class, const Settings& defaults)
   g_object_class_install_property(
       object_class, kPropStats,
       g_param_spec_boxed("stats", "Statistics",
-                         "Frames seen and passed on, what the model sees, times and latency",
+                         "What happened since the start: frames restored and passed, why, what the "
+                         "model sees, times and latency",
                          GST_TYPE_STRUCTURE,
                          static_cast<GParamFlags>(G_PARAM_READABLE | G_PARAM_STATIC_STRINGS)));
 }

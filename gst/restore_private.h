@@ -6,6 +6,7 @@
 #include <gst/base/gstbasetransform.h>
 
 #include <atomic>
+#include <exception>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -26,8 +27,9 @@ struct GstCplRestorePrivate {
   std::mutex lock;
   cpl::Settings settings;
   cpl::Stats stats;
-  cpl::ModelInfo model;    // of the loaded model; has no prompts while there is none
-  std::string model_name;  // as it was asked for
+  cpl::ModelInfo model;        // of the loaded model; has no prompts while there is none
+  std::string model_name;      // as it was asked for
+  std::exception_ptr unheard;  // what was wrong with a property before anybody could be told
 
   cpl::ModelSwap swap;
   cpl::LatencyEstimate latency;
@@ -64,6 +66,11 @@ struct _GstCplRestore {
 namespace cpl {
 
 GstBaseTransformClass* RestoreParentClass();
+
+// restore_settings.cc: the properties.
+void RestoreSetProperty(GObject* object, guint id, const GValue* value, GParamSpec* pspec);
+void RestoreGetProperty(GObject* object, guint id, GValue* value, GParamSpec* pspec);
+void PostUnheardComplaint(GstElement* element);  // at NULL->READY
 
 // restore_cuda.cc: what the element has to do with GPUs.
 void ChooseDevice(GstElement* element);  // at NULL->READY; throws Error

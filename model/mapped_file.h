@@ -12,10 +12,11 @@ namespace cpl {
 
 // The bytes of a whole file. They live as long as a copy of `owner` does.
 struct MappedFile {
-  // Files of less than this are copied into memory: that is no slower, and what happens to the
-  // file afterwards does not matter. Larger ones are mapped: replacing one (rename) is harmless,
-  // but if somebody truncates it in place, reading the lost part kills the process with SIGBUS.
-  static constexpr std::size_t kMapFrom = std::size_t{1} << 20;
+  // Files of less than this, which every model is, are copied into memory: what happens to the
+  // file meanwhile and afterwards does not matter. Larger ones are mapped: replacing one (rename)
+  // is harmless, but if somebody truncates it in place, reading the lost part kills the process
+  // with SIGBUS.
+  static constexpr std::size_t kMapFrom = std::size_t{256} << 20;
 
   // Throws Error, naming the path: kNotFound, kCannotRead (also for what is not a regular file),
   // kBadFormat (it became shorter meanwhile). Never waits, as for the writer of a FIFO.

@@ -48,6 +48,15 @@ def blocks(page):
         number += 1
 
 
+def unmarked(page):
+    """Lines outside of blocks that look like commands: indented ones would go unmarked."""
+    inside = False
+    for number, line in enumerate(page.read_text().splitlines(), 1):
+        inside ^= line.startswith("```")
+        if not inside and re.match(r"( {4}|\t)(\$ |\./|gst-|cpl |meson |ninja |apt-get |python3? |build/)", line):
+            yield number
+
+
 def broken_links(page):
     for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text()):
         if "://" not in target and not (page.parent / target).exists():
@@ -89,6 +98,7 @@ def main():
     for page in chosen:
         name = page.relative_to(ROOT)
         failures += [f"{name}: there is no {target}" for target in broken_links(page)]
+        failures += [f"{name}:{line}: a command outside of a block of ```sh" for line in unmarked(page)]
         folder = pathlib.Path(tempfile.mkdtemp())
         furnished = False
         try:

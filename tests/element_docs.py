@@ -58,9 +58,10 @@ def table(text):
         yield "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
     yield ""
     caps = text.split("SINK template", 1)[1]
-    formats = re.findall(r"\(string\)(\w+)", caps.split("width")[0])
-    if formats:
-        yield "Formats: " + ", ".join(dict.fromkeys(formats)) + ";"
+    caps = caps.split("SRC template", 1)[0]
+    for memory, formats in re.findall(r"video/x-raw(?:\(memory:(\w+)\))?\n +format: {(.*?)}", caps):
+        where = {"": "system memory", "CUDAMemory": "a GPU's memory"}[memory]
+        yield f"Formats in {where}: " + ", ".join(re.findall(r"\(string\)(\w+)", formats)) + ";"
     width = re.search(r"width: \[ (\d+), (\d+) \]", caps)
     height = re.search(r"height: \[ (\d+), (\d+) \]", caps)
     yield f"widths {width.group(1)} to {width.group(2)}, heights {height.group(1)} to {height.group(2)}."

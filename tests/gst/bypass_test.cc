@@ -103,9 +103,11 @@ TEST(Bypass, PaddedFramesAreTheSameBufferForThoseWhoReadVideoMeta) {
   EXPECT_EQ(filter.Push(in).get(), in);
 }
 
-TEST(Interlaced, PassesUnchangedWithAWarning) {
+class InterlacedCaps : public testing::TestWithParam<const char*> {};
+
+TEST_P(InterlacedCaps, PassUnchangedWithAWarning) {
   Filter filter{{"model", "invert"}};
-  filter.SetCaps(kKind, "framerate=25/1, interlace-mode=interleaved");
+  filter.SetCaps(kKind, std::string("framerate=25/1, interlace-mode=") + GetParam());
   for (int i = 0; i < 2; ++i) {
     GstBuffer* in = MakeFrame(kKind, i);
     EXPECT_EQ(filter.Push(in).get(), in);
@@ -115,6 +117,8 @@ TEST(Interlaced, PassesUnchangedWithAWarning) {
   EXPECT_TRUE(Contains(Parse(warning.get()).text, "deinterlace"));
   EXPECT_FALSE(filter.Message(GST_MESSAGE_WARNING));
 }
+
+INSTANTIATE_TEST_SUITE_P(All, InterlacedCaps, testing::Values("interleaved", "fields"));
 
 // Decoders call a stream mixed whose frames are nearly all progressive.
 TEST(Interlaced, MixedStreamsPassTheFramesThatAreInterlaced) {

@@ -56,6 +56,7 @@ struct Behaviour {
   int throw_at = 0;
   int throw_foreign_at = 0;
   int throw_look_at = 0;
+  int no_memory_at = 0;
   int lose_gpu_at = 0;
 };
 
@@ -72,6 +73,7 @@ Behaviour BehaviourFor(const std::string& name) {
   if (const auto ms = NumberAfter(name, "slow:")) return {.invert = true, .slow_ms = *ms};
   if (const auto n = NumberAfter(name, "throw-on-frame:")) return {.throw_at = *n};
   if (const auto n = NumberAfter(name, "throw-foreign-on-frame:")) return {.throw_foreign_at = *n};
+  if (const auto n = NumberAfter(name, "no-memory-on-frame:")) return {.no_memory_at = *n};
   if (const auto n = NumberAfter(name, "throw-on-look:")) return {.throw_look_at = *n};
   if (const auto n = NumberAfter(name, "lose-gpu-on-frame:")) {
     return {.invert = true, .lose_gpu_at = *n};
@@ -161,6 +163,7 @@ class DummyRestorer : public cpl::Restorer {
       throw Error(ErrorCode::kInternal, "The dummy runtime was told to fail at this frame.");
     }
     if (restores_ == behaviour_.throw_foreign_at) throw 42;  // NOLINT
+    if (restores_ == behaviour_.no_memory_at) throw std::bad_alloc();
     if (restores_ == behaviour_.lose_gpu_at && model_->device() == cpl::DeviceKind::kCuda) {
       throw Error(ErrorCode::kDeviceLost, "The dummy runtime was told to lose the GPU.");
     }

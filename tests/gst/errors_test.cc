@@ -162,10 +162,18 @@ TEST(Device, CudaIsAnErrorThatNamesTheRemedy) {
   EXPECT_FALSE(ComplaintOfStarting({{"device", "cpu"}}, GST_STATE_PAUSED));
 }
 
-class FailingFrames : public testing::TestWithParam<const char*> {};
+struct FailingFrame {
+  const char* model;
+  const char* domain;
+  int code;
+};
+
+void PrintTo(const FailingFrame& frame, std::ostream* out) { *out << frame.model; }
+
+class FailingFrames : public testing::TestWithParam<FailingFrame> {};
 
 TEST_P(FailingFrames, EndTheStreamWithAnError) {
-  Filter filter{{"model", GetParam()}};
+  Filter filter{{"model", GetParam().model}};
   filter.SetCaps(kKind);
   EXPECT_TRUE(filter.Push(MakeFrame(kKind, 0)));
   const Owned<GstBuffer> failing(MakeFrame(kKind, 1));
@@ -173,8 +181,8 @@ TEST_P(FailingFrames, EndTheStreamWithAnError) {
   const Owned<GstMessage> message = filter.Message(GST_MESSAGE_ERROR);
   ASSERT_TRUE(message);
   const Complaint error = Parse(message.get());
-  EXPECT_EQ(error.domain, GST_STREAM_ERROR);
-  EXPECT_EQ(error.code, GST_STREAM_ERROR_FAILED);
+  EXPECT_STREQ(g_quark_to_string(error.domain), GetParam().domain);
+  EXPECT_EQ(error.code, GetParam().code);
   EXPECT_EQ(gst_harness_buffers_in_queue(filter.harness()), 0u);
   GstMapInfo map;
   GstMemory* memory = gst_buffer_peek_memory(failing.get(), 0);
@@ -184,9 +192,13 @@ TEST_P(FailingFrames, EndTheStreamWithAnError) {
   EXPECT_TRUE(filter.Push(MakeFrame(kKind, 2)));
 }
 
-INSTANTIATE_TEST_SUITE_P(All, FailingFrames,
-                         testing::Values("throw-on-frame:2", "throw-foreign-on-frame:2",
-                                         "throw-on-look:2"));
+INSTANTIATE_TEST_SUITE_P(
+    All, FailingFrames,
+    testing::Values(FailingFrame{"throw-on-frame:2", kStream, GST_STREAM_ERROR_FAILED},
+                    FailingFrame{"throw-foreign-on-frame:2", kStream, GST_STREAM_ERROR_FAILED},
+                    FailingFrame{"throw-on-look:2", kStream, GST_STREAM_ERROR_FAILED},
+                    FailingFrame{"no-memory-on-frame:2", kResource,
+                                 GST_RESOURCE_ERROR_NO_SPACE_LEFT}));
 
 }  // namespace
 }  // namespace cpl::gst_test

@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 
 #include <array>
+#include <iterator>
 #include <string>
 #include <vector>
 
@@ -119,9 +120,10 @@ TEST_F(Events, EndOfStreamGoesThrough) {
 
 TEST_F(Events, CapsMayChangeFiveHundredTimes) {
   for (int i = 0; i < 500; ++i) {
-    const FrameKind kind{kFormats[i % 9], 16 + i % 37, 16 + i % 23};
+    const auto n = static_cast<std::size_t>(i);
+    const FrameKind kind{kFormats[n % std::size(kFormats)], 16 + i % 37, 16 + i % 23};
     filter_.SetCaps(kind);
-    const Owned<GstBuffer> in(MakeFrame(kind, i, i % 2 ? Padding::kStride : Padding::kNone));
+    const Owned<GstBuffer> in(MakeFrame(kind, i, static_cast<Padding>(i % 4)));
     const Owned<GstBuffer> out = filter_.Push(gst_buffer_ref(in.get()));
     ASSERT_TRUE(out);
     ASSERT_EQ(Pixels(out.get(), kind), Inverted(Pixels(in.get(), kind), kind)) << kind;

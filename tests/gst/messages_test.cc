@@ -111,6 +111,27 @@ TEST(Messages, NeedNoBusAndNoTimestamps) {
   }
 }
 
+// An application that never reads its bus, and one that has closed it.
+TEST(Messages, AFullBusAndAClosedOneHoldNothingUp) {
+  Filter filter{{"model", "clean-odd"}};
+  filter.SetCaps(kKind);
+  const Owned<GstBus> bus(gst_element_get_bus(filter.element()));
+  for (int i = 0; i < 100000; ++i) {
+    gst_bus_post(bus.get(), gst_message_new_application(nullptr, gst_structure_new_empty("noise")));
+  }
+  for (int i = 0; i < 90; ++i) ASSERT_TRUE(filter.Push(MakeFrame(kKind, i)));
+  EXPECT_EQ(filter.Stat("frames"), 90u);
+  EXPECT_GE(Drain(filter).size(), 2u) << "they stand behind the others";
+
+  gst_bus_set_flushing(bus.get(), TRUE);
+  for (int i = 90; i < 180; ++i) ASSERT_TRUE(filter.Push(MakeFrame(kKind, i)));
+  filter.Set("model", "no-such-model");  // its warning finds no reader either
+  for (int i = 180; i < 200; ++i) ASSERT_TRUE(filter.Push(MakeFrame(kKind, i)));
+  EXPECT_EQ(filter.Stat("frames"), 200u);
+  gst_bus_set_flushing(bus.get(), FALSE);
+  EXPECT_TRUE(Drain(filter).empty());
+}
+
 TEST(Stats, SayWhyFramesPass) {
   struct Case {
     const char* property;

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -83,6 +84,23 @@ TEST(States, PipelineCanBePlayedAgain) {
   const Owned<GstElement> pipeline = Launch(
       "videotestsrc num-buffers=5 ! video/x-raw,width=320,height=240 ! cplrestore ! fakesink");
   for (int i = 0; i < 5; ++i) EXPECT_EQ(PlayToTheEnd(pipeline.get()), GST_MESSAGE_EOS);
+}
+
+// gst-launch-1.0 sets properties before there is a bus that could tell of them.
+TEST(Pipeline, ABadPropertyOnTheCommandLineIsToldAtTheStart) {
+  const Owned<GstElement> pipeline = Launch(
+      "videotestsrc num-buffers=2 ! video/x-raw,width=64,height=48 ! cplrestore roi=here ! "
+      "fakesink");
+  const Owned<GstBus> bus(gst_element_get_bus(pipeline.get()));
+  for (const bool told : {true, false}) {
+    gst_element_set_state(pipeline.get(), GST_STATE_READY);
+    const Owned<GstMessage> warning(gst_bus_pop_filtered(bus.get(), GST_MESSAGE_WARNING));
+    ASSERT_EQ(warning != nullptr, told) << "once";
+    if (told) {
+      EXPECT_TRUE(Contains(Parse(warning.get()).text, "'here' is no rectangle"));
+    }
+    gst_element_set_state(pipeline.get(), GST_STATE_NULL);
+  }
 }
 
 TEST(Pipeline, EveryFormatNegotiatesWithVideoconvert) {
@@ -183,6 +201,22 @@ TEST_F(DamagedFile, EndsTheStreamAndNothingElse) {
     least = std::min(least, Play(bytes_.substr(0, bytes_.size() / part)));
   }
   EXPECT_LT(least, 12) << "no damage was ever noticed";
+}
+
+// A damaged file as it was found, which is not in the tree: CPL_TEST_CLIPS names its folder. A
+// demuxer makes bottom-up BGR of it.
+TEST(SharedClips, TheBrokenContainerPlays) {
+  const char* folder = std::getenv("CPL_TEST_CLIPS");
+  const std::string clip = std::string(folder ? folder : CPL_TEST_CLIPS) + "/broken-container.avi";
+  if (!std::filesystem::exists(clip)) GTEST_SKIP() << clip << " is not there";
+  for (const char* chain : {"avidemux", "avidemux ! videoconvert ! video/x-raw,format=NV12"}) {
+    ForgetDummyCounters();
+    const Owned<GstElement> pipeline = Launch("filesrc location=" + clip + " ! " + chain +
+                                              " ! cplrestore model=invert ! fakesink");
+    EXPECT_EQ(PlayToTheEnd(pipeline.get()), GST_MESSAGE_EOS);
+    EXPECT_EQ(DummyCounters().restores, 51);
+    EXPECT_EQ(DummyCounters().live_streams, 0);
+  }
 }
 
 TEST(Huge, EightKPasses) {

@@ -135,6 +135,24 @@ TEST(Real, AChangedModelFileIsReadWhenItIsNamedAgain) {
   EXPECT_FALSE(PushPixels(filter, 2).empty());
 }
 
+// As `cp` over it does: the same file, shorter, then with other bytes.
+TEST(Real, AModelFileMayBeOverwrittenInPlaceWhilePlaying) {
+  const Copy copy;
+  Filter filter{{"model", copy.path()}, {"precision", "fp32"}, {"bypass", "off"}};
+  Filter other{{"precision", "fp32"}, {"bypass", "off"}};
+  filter.SetCaps(kKind);
+  other.SetCaps(kKind);
+  EXPECT_EQ(PushPixels(filter, 0), PushPixels(other, 0));
+  fs::resize_file(copy.path(), 0);
+  EXPECT_EQ(PushPixels(filter, 1), PushPixels(other, 1));
+  filter.Set("degradation", "snow");  // what is made of the weights afresh
+  other.Set("degradation", "snow");
+  EXPECT_EQ(PushPixels(filter, 2), PushPixels(other, 2));
+  fs::resize_file(copy.path(), fs::file_size(ShippedModel()));
+  EXPECT_EQ(PushPixels(filter, 3), PushPixels(other, 3));
+  EXPECT_FALSE(filter.Message(GST_MESSAGE_ERROR));
+}
+
 TEST(Real, AMissingModelIsAnError) {
   const std::optional<Complaint> error =
       ComplaintOfStarting({{"model", "/nonexistent/model.safetensors"}}, GST_STATE_PAUSED);
