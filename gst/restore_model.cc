@@ -112,12 +112,17 @@ void StartModel(GstElement* element) {
   auto stream = std::make_unique<RestoreStream>(model);
   LogModel(element, *model);
 
-  const std::lock_guard lock(priv->lock);
-  priv->settings.prompt = PromptByName(model->info(), priv->settings.degradation);
-  priv->model = model->info();
-  priv->model_name = name;
-  priv->stats = {};
-  priv->stream = std::move(stream);
+  std::string named_meanwhile;
+  {
+    const std::lock_guard lock(priv->lock);
+    priv->settings.prompt = PromptByName(model->info(), priv->settings.degradation);
+    priv->model = model->info();
+    priv->model_name = name;
+    priv->stats = {};
+    priv->stream = std::move(stream);
+    if (priv->settings.model != name) named_meanwhile = priv->settings.model;
+  }
+  if (!named_meanwhile.empty()) RequestModel(element, named_meanwhile);
 }
 
 void RequestModel(GstElement* element, const std::string& name) {

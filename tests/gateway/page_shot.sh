@@ -1,25 +1,29 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# page_shot.sh CLIP OUT.png [BUILD]: the gateway's page with two cameras that show CLIP in rain and in
-# snow, restored by the shipped model, and one that is away. Needs chromium; with pngquant the
-# picture is small.
+# page_shot.sh OUT.png [BUILD]: the gateway's page with two cameras, in rain and in snow, restored by
+# the shipped model, and one that is away. The cameras turn slowly before the pictures of tests/data;
+# cpldegrade makes the weather. Needs chromium and ffmpeg; with pngquant the picture is small.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-clip=$(realpath "$1") out=$2 build=$PWD/${3:-build}
+out=$1 build=$(realpath "${2:-build}")
 scratch=$(mktemp -d)
 pids=()
 trap 'kill "${pids[@]}" 2>/dev/null || true; wait; rm -rf "$scratch"' EXIT
 export GST_REGISTRY=$scratch/registry GST_PLUGIN_PATH_1_0=$build/gst
 unset CPL_RUNTIME
 
-camera() {  # PORT KIND
-  "$build/tests/gateway/serve_camera" "$1" "filesrc location=$clip ! decodebin ! videoconvert ! cpldegrade kind=$2 level=0.6 ! \
+camera() {  # PORT PICTURE KIND
+  # Two minutes, at most 1.3 pixels a frame.
+  ffmpeg -v error -loop 1 -framerate 15 -t 120 -i "$2" \
+    -vf "scale=704:-1:flags=lanczos,crop=576:324:64+60*sin(t/3):100+50*sin(t/5)" \
+    -c:v libx264 -preset veryfast -crf 12 -pix_fmt yuv420p "$scratch/$3.mp4"
+  "$build/tests/gateway/serve_camera" "$1" "filesrc location=$scratch/$3.mp4 ! decodebin ! videoconvert ! cpldegrade kind=$3 level=0.6 ! \
     x264enc tune=zerolatency speed-preset=superfast bitrate=6000 key-int-max=10 threads=1 ! rtph264pay name=pay0 config-interval=-1" &
   pids+=($!)
 }
-camera 15541 rain
-camera 15542 snow
+camera 15541 tests/data/sample-1.png rain
+camera 15542 tests/data/sample-2.png snow
 cat >"$scratch/cameras.toml" <<'TOML'
 [rtsp]
 port = 0
@@ -28,10 +32,10 @@ port = 15543
 [defaults]
 reconnect_max_seconds = 2
 [[camera]]
-name = "plaza-rain"
+name = "lane"
 url = "rtsp://127.0.0.1:15541/stream"
 [[camera]]
-name = "plaza-snow"
+name = "pond"
 url = "rtsp://127.0.0.1:15542/stream"
 [[camera]]
 name = "yard"

@@ -68,6 +68,31 @@ TEST(ModelSwap, TakesOverBetweenFrames) {
   EXPECT_TRUE(told);
 }
 
+// Loading takes seconds; who names another model in the meantime gets that one.
+TEST(ModelSwap, AModelNamedWhileTheFirstOneLoadsIsNotForgotten) {
+  GstElement* starting = nullptr;
+  gst_debug_set_threshold_for_name("cplrestore-runtime", GST_LEVEL_INFO);
+  const GstLogFunction name_another = [](GstDebugCategory*, GstDebugLevel, const gchar*,
+                                         const gchar*, gint, GObject*, GstDebugMessage* message,
+                                         gpointer element) {
+    GstElement* to = *static_cast<GstElement**>(element);
+    if (!to || std::string(gst_debug_message_get(message)) != "loading invert") return;
+    g_object_set(to, "model", "identity", nullptr);
+  };
+  gst_debug_add_log_function(name_another, &starting, nullptr);
+  {
+    Filter filter{{"model", "invert"}};
+    gst_element_set_state(filter.element(), GST_STATE_READY);
+    starting = filter.element();
+    gst_element_set_state(filter.element(), GST_STATE_PLAYING);
+    filter.SetCaps(kKind);
+    EXPECT_TRUE(PushUntil(filter, [&] { return filter.Stat("models-swapped") == 1; }));
+    EXPECT_FALSE(IsInverted(filter));
+  }
+  gst_debug_remove_log_function_by_data(&starting);
+  gst_debug_unset_threshold_for_name("cplrestore-runtime");
+}
+
 TEST(ModelSwap, TheOldModelGoesOnWhenTheNewOneFails) {
   Filter filter{{"model", "invert"}};
   filter.SetCaps(kKind);
