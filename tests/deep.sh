@@ -71,7 +71,7 @@ case $mode in
   coverage)
     command -v gcovr >/dev/null || { echo "deep: install gcovr (apt-get install gcovr)" >&2; exit 1; }
     [ -e build-coverage/build.ninja ] ||
-      meson setup build-coverage -Db_coverage=true -Dbuildtype=debugoptimized >/dev/null ||
+      meson setup build-coverage -Db_coverage=true -Dbuildtype=debug >/dev/null ||
       { rm -rf build-coverage; exit 1; }
     chosen=() targets=()
     for name in ${CPL_COVERAGE_TESTS:-}; do

@@ -14,12 +14,12 @@ export GST_REGISTRY=$scratch/registry GST_PLUGIN_PATH_1_0=$build/gst
 unset CPL_RUNTIME
 
 camera() {  # PORT PICTURE KIND
-  # Two minutes, at most 1.3 pixels a frame.
-  ffmpeg -v error -loop 1 -framerate 15 -t 120 -i "$2" \
-    -vf "scale=704:-1:flags=lanczos,crop=576:324:64+60*sin(t/3):100+50*sin(t/5)" \
+  # Some minutes at 4 frames/s, at most 3 pixels a frame.
+  ffmpeg -v error -loop 1 -framerate 4 -t 400 -i "$2" \
+    -vf "scale=576:-1:flags=lanczos,crop=448:252:64+60*sin(t/6):90+40*sin(t/9)" \
     -c:v libx264 -preset veryfast -crf 12 -pix_fmt yuv420p "$scratch/$3.mp4"
   "$build/tests/gateway/serve_camera" "$1" "filesrc location=$scratch/$3.mp4 ! decodebin ! videoconvert ! cpldegrade kind=$3 level=0.6 ! \
-    x264enc tune=zerolatency speed-preset=superfast bitrate=6000 key-int-max=10 threads=1 ! rtph264pay name=pay0 config-interval=-1" &
+    x264enc tune=zerolatency speed-preset=superfast bitrate=6000 key-int-max=6 threads=1 ! rtph264pay name=pay0 config-interval=-1" &
   pids+=($!)
 }
 camera 15541 tests/data/sample-1.png rain
@@ -31,6 +31,7 @@ port = 0
 port = 15543
 [defaults]
 reconnect_max_seconds = 2
+max_latency_ms = 0
 [[camera]]
 name = "lane"
 url = "rtsp://127.0.0.1:15541/stream"
