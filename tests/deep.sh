@@ -93,7 +93,7 @@ case $mode in
       -e tests -e bench -e build -e build-coverage \
       --html-details build-coverage/coverage/index.html --txt build-coverage/coverage/coverage.txt
     # Only files that were built are counted: a list of a few tests says little of the others.
-    { echo "# ./test.sh coverage, tests: ${CPL_COVERAGE_TESTS:-all}"; cat build-coverage/coverage/coverage.txt; } >"$logs/coverage.txt"
+    { echo "# ./test.sh coverage, tests: ${CPL_COVERAGE_TESTS:-all}"; cut -c 1-72 build-coverage/coverage/coverage.txt | sed "s, *$,,"; } >"$logs/coverage.txt"
     tail -n 3 "$logs/coverage.txt"
     exit "$status"
     ;;
