@@ -2,7 +2,8 @@
 //
 // cuda_frames [MODEL]: frames in a GPU's memory through a model, at 720p, 1080p and 4K: the time of
 // a frame alone (latency), frames a second of one stream and of several at once, and from system
-// memory with the copies there and back. Exit status 77 where there is no GPU.
+// memory with the copies there and back; and for many small streams, each on a thread of its own,
+// what batches of them are worth. Exit status 77 where there is no GPU.
 #include <ATen/ATen.h>
 
 #include <algorithm>
@@ -10,6 +11,7 @@
 #include <cstdio>
 #include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "cpl/error.h"
@@ -46,7 +48,9 @@ struct Stream {
     }
     device.Synchronize(nullptr);
   }
-  void Restore() { restorer->Restore(cpl::AsConst(in), out, {.prompt = 2}); }
+  void Restore(std::int64_t window = 0) {
+    restorer->Restore(cpl::AsConst(in), out, {.prompt = 2, .batch_window_ns = window});
+  }
 
   std::unique_ptr<cpl::Restorer> restorer;
   cpl::cuda::Stream stream;
@@ -104,6 +108,41 @@ void Measure(cpl::Model& model, cpl::cuda::Device& device, const char* name, int
   std::printf("%s%s\n", line.c_str(), text);
 }
 
+// Streams on threads of their own, as elements are, that all have a frame at once.
+void MeasureBatches(cpl::Model& model, cpl::cuda::Device& device, const char* name, int width,
+                    int height) {
+  constexpr int kFrames = 200;
+  std::string line = name;
+  for (const int count : {2, 4, 8}) {
+    for (const std::int64_t window : {0, 2'000'000}) {
+      std::vector<std::unique_ptr<Stream>> streams;
+      for (int i = 0; i < count; ++i) {
+        streams.push_back(std::make_unique<Stream>(model, device, width, height, true));
+      }
+      const auto run = [&](int frames) {
+        std::vector<std::thread> threads;
+        for (const auto& s : streams) {
+          threads.emplace_back([&device, &s, frames, window] {
+            for (int t = 0; t < frames; ++t) {
+              s->Restore(window);
+              device.Synchronize(s->stream);
+            }
+          });
+        }
+        for (std::thread& thread : threads) thread.join();
+      };
+      run(20);
+      const auto begin = Clock::now();
+      run(kFrames);
+      char text[96];
+      std::snprintf(text, sizeof text, "; %d streams %s %.0f frames/s", count,
+                    window == 0 ? "apart" : "in batches", kFrames * count / Since(begin));
+      line += text;
+    }
+  }
+  std::printf("%s\n", line.c_str());
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -115,6 +154,9 @@ int main(int argc, char** argv) {
     Measure(*model, device, "1280x720", 1280, 720);
     Measure(*model, device, "1920x1080", 1920, 1080);
     Measure(*model, device, "3840x2160", 3840, 2160);
+    MeasureBatches(*model, device, "320x180", 320, 180);
+    MeasureBatches(*model, device, "640x360", 640, 360);
+    MeasureBatches(*model, device, "1280x720", 1280, 720);
     return 0;
   } catch (const cpl::Error& error) {
     std::printf("skipped: throughput: %s\n", error.what());

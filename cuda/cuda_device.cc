@@ -41,6 +41,9 @@ class CudaEvent final : public Event {
     return true;
   }
   void Wait() override { Check(cudaEventSynchronize(event_), "waiting for the GPU"); }
+  void HoldBack(Stream stream) override {
+    Check(cudaStreamWaitEvent(Native(stream), event_, 0), "ordering two streams");
+  }
   double MillisecondsSince(const Event& earlier) const override {
     float ms = 0;
     const cudaError_t status =

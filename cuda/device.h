@@ -20,7 +20,7 @@
 
 namespace cpl::cuda {
 
-inline constexpr int kDeviceAbi = 1;
+inline constexpr int kDeviceAbi = 2;
 
 // Work that was recorded once and is launched as a whole.
 class Graph {
@@ -37,6 +37,8 @@ class Event {
   // Whether the stream has come past it; true if it was never recorded.
   virtual bool IsDone() = 0;
   virtual void Wait() = 0;  // on the host
+  // What is put into the stream from now on begins when the event has come. Nothing waits here.
+  virtual void HoldBack(Stream stream) = 0;
   // Of two recorded events that are done.
   virtual double MillisecondsSince(const Event& earlier) const = 0;
 };

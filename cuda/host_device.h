@@ -17,6 +17,7 @@ class HostEvent final : public Event {
   void Record(Stream) override { at_ = std::chrono::steady_clock::now(); }
   bool IsDone() override { return true; }
   void Wait() override {}
+  void HoldBack(Stream) override {}
   double MillisecondsSince(const Event& earlier) const override {
     return std::chrono::duration<double, std::milli>(at_ -
                                                      static_cast<const HostEvent&>(earlier).at_)

@@ -7,7 +7,7 @@
 // With across and down the padded size in cells (multiples of kStrip), a block being 4x4 cells:
 //   memory   float32 [down][across][12]         features float32 [down / 4][across / 4][10]
 //   count    float32 [down / 4][across / 4]     head     float32 [down / 4][across / 4][2]
-//   maps     float32 [down / 4][across / 4][4]
+//   maps     float32 [down / 4][across / 4][4]   next  float32 [down / 4][across / 4]
 //   blend    dtype [down][across][12]           side     dtype [down][across][16]
 //   output   dtype [down][across][16]           field    dtype [down / 4][across / 4][3]
 //
@@ -16,6 +16,9 @@
 // | sizes      | across and down multiples of 4 that hold the frame's cells               |
 // | frame      | see pixels.h                                                             |
 // | conditions | one launch after the other on one stream, in this order                  |
+//
+// What is remembered (memory, count) changes in the last pass only: a frame that failed before it
+// can be begun again.
 #pragma once
 
 #include "cuda/half.h"
@@ -25,6 +28,7 @@
 namespace cpl::cuda {
 
 inline constexpr int kMostConditioning = 256;
+inline constexpr int kMostPrompts = 64;
 static_assert(kMotionScale == kStrip && kMapChannels == 4, "a strip is a block across");
 
 // What changes from frame to frame; it lies in device memory, so that a captured graph finds it.
@@ -33,6 +37,7 @@ struct FrameJob {
   WriteFactors write = {};
   int past = 0;  // whether the memory holds what came before
   float conditioning[kMostConditioning] = {};
+  float mix[kMostPrompts] = {};  // of the prompts, where weights are folded with a mix
 };
 
 // What a scene cut is judged by, in device memory; see SceneCut in model/router_state.h.
@@ -57,6 +62,7 @@ struct Recurrence {
   const SceneState* scene = nullptr;
   float* memory = nullptr;
   float* count = nullptr;
+  float* next = nullptr;  // what count becomes
   float* features = nullptr;
   const float* head = nullptr;
   float* maps = nullptr;
@@ -142,7 +148,7 @@ CPL_HOST_DEVICE inline void MotionBlock(const Recurrence& r, int block_x, int bl
   to[9] = 1 / ((has_past ? r.count[at] : 0.0f) + 1);
 }
 
-// What is kept of a block; its count becomes the next.
+// What is kept of a block, and its next count.
 CPL_HOST_DEVICE inline void KeepBlock(const Recurrence& r, int block_x, int block_y) {
   const std::ptrdiff_t at = static_cast<std::ptrdiff_t>(block_y) * r.BlocksAcross() + block_x;
   const float* head = r.head + at * kMotionOutputs;
@@ -153,7 +159,7 @@ CPL_HOST_DEVICE inline void KeepBlock(const Recurrence& r, int block_x, int bloc
   const float fresh = (1.0f - keep) * (1.0f - keep) + keep * keep / (n > 1.0f ? n : 1.0f);
   float next = 1.0f / fresh;
   next = next < kMostFrames ? next : kMostFrames;
-  r.count[at] = next;
+  r.next[at] = next;
   float* maps = r.maps + at * kMapChannels;
   maps[0] = keep;
   maps[1] = 1.0f / next;
@@ -271,6 +277,11 @@ CPL_HOST_DEVICE inline void RememberStrip(const Recurrence& r, int strip, int y,
     }
   }
   StoreValues<kStrip * kCellValues>(Dtype::kFloat32, r.memory, at * kCellValues, memory[0]);
+  if (y % kMotionScale == 0) {  // a strip is a block across
+    const std::ptrdiff_t block =
+        static_cast<std::ptrdiff_t>(y / kMotionScale) * r.BlocksAcross() + strip;
+    r.count[block] = r.next[block];
+  }
 }
 
 // The next memory of a strip of the frame, and its part of the output frame, which may be the input

@@ -3,9 +3,9 @@
 
 #include <algorithm>
 
+#include "model/device_batch.h"
 #include "model/device_network.h"
-#include "model/device_stream.h"
-#include "model/prompt_mix.h"
+#include "model/device_weights.h"
 
 namespace cpl {
 namespace {
@@ -42,20 +42,19 @@ void ThrowForDevice(cuda::Device& device, const char* doing) {
   }
 }
 
-DeviceModel::DeviceModel(const std::string& path, const ModelOptions& options, cuda::Device& device)
-    : device_(device), file_(LoadLiveModel(path)), torch_device_(TorchDevice(device)) {
-  precision_ = options.precision == Precision::kAuto ? Precision::kFp16 : options.precision;
-  if (precision_ == Precision::kBf16 && device.info().major < 8) {
+Precision DevicePrecision(Precision asked, const cuda::Device& device) {
+  if (asked == Precision::kAuto) return Precision::kFp16;
+  if (asked == Precision::kBf16 && device.info().major < 8) {
     throw Error(ErrorCode::kUnsupported,
                 "GPU " + std::to_string(device.info().id) + " (" + device.info().name +
                     ") has no bfloat16: set precision to auto, fp16 or fp32.");
   }
-  if (MixesPrompts(file_.config, std::vector<float>(file_.prompts.size()))) {
-    throw Error(ErrorCode::kUnsupported,
-                path +
-                    " mixes prompts, which this version does on the CPU only: set device to cpu "
-                    "or auto.");
-  }
+  return asked;
+}
+
+DeviceModel::DeviceModel(const std::string& path, const ModelOptions& options, cuda::Device& device)
+    : device_(device), file_(LoadLiveModel(path)), torch_device_(TorchDevice(device)) {
+  precision_ = DevicePrecision(options.precision, device);
   const auto metadata = [&](const char* key) {
     const auto it = file_.metadata.find(key);
     return it == file_.metadata.end() ? std::string() : it->second;
@@ -77,15 +76,24 @@ DeviceModel::DeviceModel(const std::string& path, const ModelOptions& options, c
     heads_.Add(name, tensor.to(torch_device_));
   }
   folded_.resize(file_.prompts.size());
+  batcher_ = std::make_unique<DeviceBatcher>(*this);
 }
+
+DeviceModel::~DeviceModel() = default;
 
 const FoldedNet& DeviceModel::Folded(int prompt) {
   const std::lock_guard<std::mutex> lock(mutex_);
   std::unique_ptr<FoldedNet>& net = folded_[static_cast<std::size_t>(prompt)];
-  if (net) return *net;
-  at::Tensor mix = at::zeros({static_cast<std::int64_t>(file_.prompts.size())});
-  mix[prompt] = 1;
-  auto folded = std::make_unique<FoldedNet>(Fold(file_.config, file_.parameters, mix));
+  if (!net) {
+    std::vector<float> mix(file_.prompts.size(), 0);
+    mix[static_cast<std::size_t>(prompt)] = 1;
+    net = std::make_unique<FoldedNet>(FoldedWith(mix));
+  }
+  return *net;
+}
+
+FoldedNet DeviceModel::FoldedWith(const std::vector<float>& mix) const {
+  FoldedNet folded = Fold(file_.config, file_.parameters, at::tensor(mix));
   // Converted on the CPU, so that nothing is left to be done on a stream when this returns.
   const auto move = [&](std::vector<FoldedConv>& convs, at::ScalarType type) {
     for (FoldedConv& conv : convs) {
@@ -95,11 +103,22 @@ const FoldedNet& DeviceModel::Folded(int prompt) {
       if (conv.cond.defined()) conv.cond = conv.cond.to(torch_device_);
     }
   };
-  move(folded->convs, scalar_type());
-  move(folded->motion, at::kFloat);
+  move(folded.convs, scalar_type());
+  move(folded.motion, at::kFloat);
   device_.Synchronize(nullptr);
-  net = std::move(folded);
-  return *net;
+  return folded;
+}
+
+void DeviceModel::FoldAnew(const at::Tensor& mix, const FoldedNet& net) const {
+  const FoldedNet fresh = Fold(file_.config, heads_, mix);
+  const auto copy = [](const std::vector<FoldedConv>& from, const std::vector<FoldedConv>& to) {
+    for (std::size_t i = 0; i < from.size(); ++i) {
+      at::Tensor(to[i].weight).copy_(from[i].weight);
+      at::Tensor(to[i].bias).copy_(from[i].bias);
+    }
+  };
+  copy(fresh.convs, net.convs);
+  copy(fresh.motion, net.motion);
 }
 
 std::unique_ptr<Restorer> DeviceModel::NewStream() {

@@ -35,7 +35,7 @@ LiveOutput RunInStrips(cuda::Device& device, const LiveConfig& config, const Fol
   constexpr auto kLast = at::MemoryFormat::ChannelsLast;
   const std::int64_t down = x.size(2), across = x.size(3);
   const auto run = [&](std::int64_t first, std::int64_t rows) {
-    device.Admit(rows * across);
+    device.Admit(x.size(0) * rows * across);
     LiveOutput out =
         RunLive(config, net.convs, x.narrow(2, first, rows), side.narrow(2, first, rows), cond);
     out.output = out.output.contiguous(kLast);
@@ -59,6 +59,11 @@ LiveOutput RunInStrips(cuda::Device& device, const LiveConfig& config, const Fol
         .copy_(part.field.narrow(2, (begin - first) / kMotionScale, (end - begin) / kMotionScale));
   }
   return whole;
+}
+
+void RepeatedWork::Prepare(cuda::Device& device, cuda::Stream stream,
+                           const std::function<void(cuda::Stream)>& work) {
+  while (graph_ == nullptr && !cannot_) Run(device, stream, work);
 }
 
 void RepeatedWork::Run(cuda::Device& device, cuda::Stream stream,

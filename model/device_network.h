@@ -16,7 +16,8 @@
 
 namespace cpl {
 
-// LibTorch's operators of this thread go to `stream` of the device while it lives.
+// While it lives the device is this thread's current one, which launches of kernels need (there may
+// be several GPUs), and LibTorch's operators of this thread go to `stream`.
 class OnStream {
  public:
   OnStream(cuda::Device& device, cuda::Stream stream);
@@ -26,6 +27,12 @@ class OnStream {
 };
 
 at::Device TorchDevice(const cuda::Device& device);
+
+// A tensor of bytes as the struct that lies in it.
+template <typename T>
+T* BytesAs(const at::Tensor& bytes) {
+  return reinterpret_cast<T*>(bytes.data_ptr());
+}
 
 // Rows of cells by which a strip must overlap its neighbours so that what lies between does not see
 // its ends; a multiple of config.stride().
@@ -43,8 +50,11 @@ class RepeatedWork {
  public:
   void Run(cuda::Device& device, cuda::Stream stream,
            const std::function<void(cuda::Stream)>& work);
+  // As many runs as it takes until further ones need no memory: for memory whose contents do not
+  // matter yet.
+  void Prepare(cuda::Device& device, cuda::Stream stream,
+               const std::function<void(cuda::Stream)>& work);
   void Forget() { *this = RepeatedWork(); }
-  bool is_graph() const { return graph_ != nullptr; }
 
  private:
   static constexpr int kWarmUp = 3;

@@ -28,10 +28,7 @@ std::shared_ptr<Model> LoadModel(const std::string& path_or_name, const ModelOpt
       const TensorFile file = TensorFile::Open(path);
       if (IsPaperModel(file)) {
         if (options.device == DeviceKind::kCuda) {
-          throw Error(ErrorCode::kUnsupported,
-                      path +
-                          " is of the paper's network, which this version runs on the CPU only: "
-                          "set device to cpu or auto.");
+          return OpenDevicePaperModel(path, file, options, OpenCudaDevice(options.device_id));
         }
         return OpenPaperModel(path, file, options);
       }

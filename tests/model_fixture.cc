@@ -8,6 +8,8 @@
 #include "degrade/rng.h"
 #include "model/live_net.h"
 #include "model/model_file.h"
+#include "model/safetensors.h"
+#include "tests/golden_weights.h"
 
 namespace cpl::test {
 
@@ -54,6 +56,34 @@ void WriteModel(const std::string& path, const LiveConfig& config, Weights weigh
     }
   }
   WriteSafetensors(path, views, all);
+}
+
+SparsePromptIrConfig SmallPaperConfig(const std::string& framework) {
+  SparsePromptIrConfig config;
+  config.dim = 16;
+  config.num_blocks = {1, 1, 1, 1};
+  config.num_refinement_blocks = 1;
+  config.prompt_dim = {8, 8, 16};
+  config.prompt_size = {8, 8, 8};
+  config.framework = framework;
+  return config;
+}
+
+void WritePaperModel(const std::string& path, const std::string& framework) {
+  const SparsePromptIrConfig config = SmallPaperConfig(framework);
+  const bool prompted = config.prompted();
+  const Parameters parameters = GoldenParameters(config, prompted ? 5 : 1);
+  at::Tensor(parameters.Get("output.weight")).mul_(0.02);
+  std::vector<TensorView> views;
+  AppendViews(parameters, "", views);
+  WriteSafetensors(
+      path, views,
+      {{"format", "cpl"},
+       {"format_version", kFormatVersion},
+       {"architecture", "sparse_prompt_ir"},
+       {"framework", framework},
+       {"config", config.ToJson()},
+       {"prompts", prompted ? R"(["clean", "noise", "rain", "snow", "haze"])" : R"(["restore"])"}});
 }
 
 TestFrame::TestFrame(PixelFormat format, int width, int height, std::uint64_t seed,

@@ -11,6 +11,7 @@
 
 #include "cpl/frame.h"
 #include "model/live_config.h"
+#include "model/sparse_prompt_ir_config.h"
 
 namespace cpl::test {
 
@@ -39,6 +40,11 @@ enum class Weights {
 // a sound file says; an empty value removes one.
 void WriteModel(const std::string& path, const LiveConfig& config, Weights weights,
                 std::uint64_t seed = 1, const std::map<std::string, std::string>& metadata = {});
+
+// The paper's network, small: with golden weights (golden_weights.h), the output's scaled down so
+// that the residual is a fraction of the picture, as a trained network's is.
+SparsePromptIrConfig SmallPaperConfig(const std::string& framework);
+void WritePaperModel(const std::string& path, const std::string& framework);
 
 // A picture with structure in memory of its own.
 class TestFrame {

@@ -6,6 +6,9 @@
 #include <gtest/gtest.h>
 
 #include <cstring>
+#include <memory>
+#include <string>
+#include <thread>
 #include <vector>
 
 #include "cpl/error.h"
@@ -181,6 +184,7 @@ TEST_F(GpuTest, RemembersAsTheHostDoes) {
         std::vector<at::Tensor> host = {
             at::randn({down, across, 12}),                              // memory
             at::randint(0, 16, {down / 4, across / 4}).to(at::kFloat),  // count
+            at::empty({down / 4, across / 4}),                          // next
             at::empty({down / 4, across / 4, kMotionInputs}),           // features
             at::randn({down / 4, across / 4, kMotionOutputs}).mul(4),   // head
             at::empty({down / 4, across / 4, 4}),                       // maps
@@ -197,7 +201,7 @@ TEST_F(GpuTest, RemembersAsTheHostDoes) {
                              void* job_memory, void* scene_memory) {
           cuda::FrameJob job;
           job.in = PictureOf(frame, planes, in);
-          job.out = PictureOf(frame, planes, t[9]);
+          job.out = PictureOf(frame, planes, t[10]);
           job.write =
               MakeWriteFactors(ColorMatrix::kBT709, ColorRange::kLimited, format.bits, 0.8f);
           job.past = past;
@@ -211,13 +215,14 @@ TEST_F(GpuTest, RemembersAsTheHostDoes) {
           r.scene = static_cast<cuda::SceneState*>(scene_memory);
           r.memory = t[0].data_ptr<float>();
           r.count = t[1].data_ptr<float>();
-          r.features = t[2].data_ptr<float>();
-          r.head = t[3].data_ptr<float>();
-          r.maps = t[4].data_ptr<float>();
-          r.blend = t[5].data_ptr();
-          r.side = t[6].data_ptr();
-          r.output = t[7].data_ptr();
-          r.field = t[8].data_ptr();
+          r.next = t[2].data_ptr<float>();
+          r.features = t[3].data_ptr<float>();
+          r.head = t[4].data_ptr<float>();
+          r.maps = t[5].data_ptr<float>();
+          r.blend = t[6].data_ptr();
+          r.side = t[7].data_ptr();
+          r.output = t[8].data_ptr();
+          r.field = t[9].data_ptr();
           ASSERT_EQ(k.motion(r, nullptr), 0);
           ASSERT_EQ(k.keep(r, nullptr), 0);
           ASSERT_EQ(k.blend(r, nullptr), 0);
@@ -242,26 +247,100 @@ TEST_F(GpuTest, RemembersAsTheHostDoes) {
   }
 }
 
+// Null, with a reason, where the machine cannot take the model in this precision.
+std::shared_ptr<Model> OpenOnGpu(const std::string& path, Precision precision, std::string* why) {
+  try {
+    return LoadModel(path, {.precision = precision, .device = DeviceKind::kCuda});
+  } catch (const Error& error) {
+    *why = error.what();
+    return nullptr;
+  }
+}
+
+// A model with one prompt to a frame, one that mixes two, and one that mixes all.
 TEST_F(GpuTest, NetworksAreThoseOfTheCpu) {
   const test::TempFolder folder;
   const std::string path = folder.File("m.safetensors");
-  test::WriteModel(path, test::SmallConfig(), test::Weights::kRandom);
-  const auto cpu_model = LoadModel(path, {Precision::kFp32, 0});
-  for (const auto& [precision, psnr] :
-       {std::pair{Precision::kFp32, 65.0}, {Precision::kFp16, 50.0}, {Precision::kBf16, 42.0}}) {
-    std::shared_ptr<Model> model;
-    try {
-      model = LoadModel(path, {.precision = precision, .device = DeviceKind::kCuda});
-    } catch (const Error& error) {
-      GTEST_SKIP() << error.what();
+  for (const auto& [framework, top_k] : {std::pair{"cpl", 1}, {"cpl", 2}, {"prompt", 1}}) {
+    LiveConfig config = test::SmallConfig();
+    config.framework = framework;
+    config.top_k = top_k;
+    test::WriteModel(path, config, test::Weights::kRandom);
+    const auto cpu_model = LoadModel(path, {Precision::kFp32, 0});
+    for (const auto& [precision, psnr] :
+         {std::pair{Precision::kFp32, 65.0}, {Precision::kFp16, 50.0}, {Precision::kBf16, 42.0}}) {
+      std::string why;
+      const auto model = OpenOnGpu(path, precision, &why);
+      if (!model) GTEST_SKIP() << why;
+      const auto cpu = cpu_model->NewStream(), gpu = model->NewStream();
+      // The router looks once, since its later answers come a frame later than on the CPU.
+      const RestoreParams params = {
+          .prompt = top_k == 1 && config.framework == "cpl" ? 2 : kAutoPrompt,
+          .bypass_clean = false,
+          .interval = 100};
+      for (int t = 0; t < 12; ++t) {  // warm-up, capture, graphs
+        test::TestFrame in(PixelFormat::kNV12, 640, 360, 100 + static_cast<std::uint64_t>(t % 3));
+        test::TestFrame x(PixelFormat::kNV12, 640, 360, 1), y(PixelFormat::kNV12, 640, 360, 1);
+        cpu->Restore(in.in(), x.view(), params);
+        gpu->Restore(in.in(), y.view(), params);
+        ASSERT_GT(test::BytePsnr(x.bytes(), y.bytes()), psnr)
+            << framework << " " << top_k << " frame " << t;
+      }
     }
-    const auto cpu = cpu_model->NewStream(), gpu = model->NewStream();
-    for (int t = 0; t < 12; ++t) {  // warm-up, capture, graphs
-      test::TestFrame in(PixelFormat::kNV12, 640, 360, 100 + static_cast<std::uint64_t>(t % 3));
-      test::TestFrame x(PixelFormat::kNV12, 640, 360, 1), y(PixelFormat::kNV12, 640, 360, 1);
-      cpu->Restore(in.in(), x.view(), {.prompt = 2, .interval = 100});
-      gpu->Restore(in.in(), y.view(), {.prompt = 2, .interval = 100});
-      ASSERT_GT(test::BytePsnr(x.bytes(), y.bytes()), psnr) << "frame " << t;
+  }
+}
+
+TEST_F(GpuTest, BatchesGiveWhatEachStreamWouldMakeAlone) {
+  constexpr int kStreams = 4, kFrames = 12;
+  const test::TempFolder folder;
+  const std::string path = folder.File("m.safetensors");
+  test::WriteModel(path, test::SmallConfig(), test::Weights::kRandom);
+  std::string why;
+  const auto model = OpenOnGpu(path, Precision::kFp16, &why);
+  if (!model) GTEST_SKIP() << why;
+  const auto run = [&](std::int64_t window) {
+    std::vector<std::vector<std::uint8_t>> pictures(kStreams * kFrames);
+    std::vector<std::thread> threads;
+    for (int s = 0; s < kStreams; ++s) {
+      threads.emplace_back([&, s] {
+        const auto stream = model->NewStream();
+        for (int t = 0; t < kFrames; ++t) {
+          test::TestFrame frame(PixelFormat::kNV12, 640, 360,
+                                static_cast<std::uint64_t>(100 * s + t));
+          stream->Restore(frame.in(), frame.view(),
+                          {.prompt = 2, .interval = 100, .batch_window_ns = window});
+          pictures[static_cast<std::size_t>(kFrames * s + t)] = frame.bytes();
+        }
+      });
+    }
+    for (std::thread& thread : threads) thread.join();
+    return pictures;
+  };
+  const auto alone = run(0), together = run(200'000'000);
+  for (std::size_t i = 0; i < alone.size(); ++i) {
+    ASSERT_GT(test::BytePsnr(alone[i], together[i]), 50) << "picture " << i;
+  }
+}
+
+TEST_F(GpuTest, ThePapersNetworkIsThatOfTheCpu) {
+  const test::TempFolder folder;
+  const std::string path = folder.File("paper.safetensors");
+  test::WritePaperModel(path, "cpl");
+  const auto cpu = LoadModel(path, {Precision::kFp32, 0})->NewStream();
+  for (const auto& [precision, psnr] :
+       {std::pair{Precision::kFp32, 60.0}, {Precision::kFp16, 45.0}, {Precision::kBf16, 36.0}}) {
+    std::string why;
+    const auto model = OpenOnGpu(path, precision, &why);
+    if (!model) GTEST_SKIP() << why;
+    const auto gpu = model->NewStream();
+    for (const auto& [width, height] : {std::pair{320, 180}, {101, 67}}) {
+      test::TestFrame in(PixelFormat::kNV12, width, height, 5);
+      test::TestFrame x(PixelFormat::kNV12, width, height, 1);
+      test::TestFrame y(PixelFormat::kNV12, width, height, 1);
+      const FrameReport wanted = cpu->Restore(in.in(), x.view(), {});
+      const FrameReport got = gpu->Restore(in.in(), y.view(), {});
+      EXPECT_EQ(got.prompt, wanted.prompt);
+      EXPECT_GT(test::BytePsnr(x.bytes(), y.bytes()), psnr) << width << "x" << height;
     }
   }
 }

@@ -1,15 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The arithmetic of the CUDA kernels, compiled for the host: against the reference of
-// pixel_picture.h, and bit for bit against the pixel paths of the CPU.
+// pixel_picture.h, and bit for bit against the pixel paths of the CPU. With CPL_KERNEL_TABLE=FILE
+// in the environment, what was checked is written there as a table (tests/cuda/logs.sh).
 #include "cuda/kernels.h"
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <cstring>
+#include <fstream>
+#include <iomanip>
 #include <limits>
+#include <map>
 #include <random>
+#include <string>
 #include <vector>
 
 #include "model/combine.h"
@@ -32,6 +39,38 @@ using test::ReferenceRgb;
 using test::Size;
 using test::Stride;
 using test::Triple;
+
+// Frames that were read, written and copied in place, by format and size.
+class Table final : public testing::Environment {
+ public:
+  void Add(const FormatFacts& format, Size size) {
+    const std::string column = std::to_string(size.width) + "x" + std::to_string(size.height);
+    if (std::find(columns_.begin(), columns_.end(), column) == columns_.end()) {
+      columns_.push_back(column);
+    }
+    const std::string row = FormatInfoOf(format.format).name;
+    if (std::find(rows_.begin(), rows_.end(), row) == rows_.end()) rows_.push_back(row);
+    ++frames_[{row, column}];
+  }
+  void TearDown() override {
+    const char* path = std::getenv("CPL_KERNEL_TABLE");
+    if (path == nullptr) return;
+    std::ofstream file(path);
+    file << std::left << std::setw(12) << "frames" << std::right;
+    for (const std::string& column : columns_) file << std::setw(9) << column;
+    for (const std::string& row : rows_) {
+      file << "\n" << std::left << std::setw(12) << row << std::right;
+      for (const std::string& column : columns_) file << std::setw(9) << frames_[{row, column}];
+    }
+    file << "\n";
+  }
+
+ private:
+  std::vector<std::string> rows_, columns_;
+  std::map<std::pair<std::string, std::string>, int> frames_;
+};
+Table* const table =
+    static_cast<Table*>(testing::AddGlobalTestEnvironment(new Table));  // GoogleTest's from here on
 
 // Memory as GPUs align it.
 template <typename T>
@@ -118,6 +157,7 @@ TEST(CudaKernelsTest, ReadingAgreesWithTheReferenceAndTheCpu) {
         }
       }
     }
+    table->Add(format, size);
   });
 }
 
@@ -156,6 +196,7 @@ TEST(CudaKernelsTest, WritingAgreesWithTheReferenceAndTheCpu) {
           wide_out.CopyTo(&back);
           ASSERT_EQ(back.Pixels(), cpu.Pixels()) << Describe(wide_out.view);
           ASSERT_TRUE(wide_out.PaddingIsUntouched(out)) << Describe(wide_out.view);
+          table->Add(format, size);
         }
       });
 }
@@ -175,6 +216,7 @@ TEST(CudaKernelsTest, InPlaceAndNothingAddedKeepEveryBit) {
       HostKernels().write_cells(MakePicture(same.view), MakePicture(same.view), factors, across,
                                 dtype, halves.data, nullptr);
       ASSERT_EQ(same.Pixels(), in.Pixels()) << Describe(in.view);
+      table->Add(format, size);
     }
   });
 }
@@ -284,6 +326,7 @@ struct Scene {
         out(format, ColorMatrix::kBT709, ColorRange::kLimited, size, Stride::kTight, 34),
         memory(Cells(12)),
         count(Blocks(1)),
+        next(Blocks(1)),
         features(Blocks(kMotionInputs)),
         head(Blocks(kMotionOutputs)),
         maps(Blocks(4)),
@@ -307,6 +350,7 @@ struct Scene {
     r.scene = &scene;
     r.memory = memory.data;
     r.count = count.data;
+    r.next = next.data;
     r.features = features.data;
     r.head = head.data;
     r.maps = maps.data;
@@ -347,7 +391,7 @@ struct Scene {
   Dtype dtype;
   int across, down;
   PixelFrame in, out;
-  Aligned<float> memory, count, features, head, maps, blend, side, output, field;
+  Aligned<float> memory, count, next, features, head, maps, blend, side, output, field;
   FrameJob job;
   SceneState scene = {};
   Recurrence r;
@@ -389,7 +433,7 @@ void ExpectAsOnTheCpu(Size size, Dtype dtype, const FormatFacts& format, bool pa
   std::vector<float> maps(s.Blocks(4));
   KeepBlocks(s.head.data, blocks * blocks_y, count.data(), maps.data());
   for (std::size_t i = 0; i < maps.size(); ++i) ASSERT_EQ(s.maps[i], maps[i]) << i;
-  for (std::size_t i = 0; i < count.size(); ++i) ASSERT_EQ(s.count[i], count[i]) << i;
+  for (std::size_t i = 0; i < count.size(); ++i) ASSERT_EQ(s.next[i], count[i]) << i;
 
   kernels.blend(s.r, nullptr);
   std::vector<float> blend(s.Cells(12)), side(s.Cells(16));
@@ -408,7 +452,14 @@ void ExpectAsOnTheCpu(Size size, Dtype dtype, const FormatFacts& format, bool pa
     ASSERT_NEAR(got_side[i], side[i], 1e-6 + round * std::abs(side[i])) << i;
   }
 
+  // A frame that fails before the last pass is begun again, as if nothing had been.
+  for (std::size_t i = 0; i < maps.size(); ++i) s.maps[i] = std::nanf("");
+  kernels.motion(s.r, nullptr);
+  kernels.keep(s.r, nullptr);
+  for (std::size_t i = 0; i < maps.size(); ++i) ASSERT_EQ(s.maps[i], maps[i]) << i;
+
   kernels.finish(s.r, nullptr);
+  for (std::size_t i = 0; i < count.size(); ++i) ASSERT_EQ(s.count[i], count[i]) << i;
   const PixelFrame in(format, s.in.view.matrix, s.in.view.range, size, Stride::kPadded, 33);
   PixelFrame out(format, s.in.view.matrix, s.in.view.range, size, Stride::kTight, 36);
   std::vector<float> residual(static_cast<std::size_t>(s.across) * 12);

@@ -81,6 +81,9 @@ struct RestoreParams {
   // How long a frame may wait for CPUs that other streams of the process work on, in nanoseconds;
   // 0 = as long as it takes. A frame that waited in vain is `skipped`.
   std::int64_t max_wait_ns = 0;
+  // On a GPU: how long a frame may wait for frames of the model's other streams, in nanoseconds, to
+  // go through the network together; 0 = not at all. A stream that is alone never waits.
+  std::int64_t batch_window_ns = 0;
 };
 
 // What happened to a frame.
@@ -122,6 +125,10 @@ class Restorer {
 
   // Forgets the past: call after a flush, a seek or a discontinuity.
   virtual void Reset() = 0;
+
+  // While on, no call waits for other streams' frames, and one that does goes on at once: before a
+  // flush, or the end of the stream. The one function that any thread may call at any time.
+  virtual void Hurry(bool on) {}
 };
 
 // Loaded weights. Thread-safe; streams keep their model alive.

@@ -12,7 +12,7 @@
 namespace cpl {
 
 // Bumped whenever anything in cpl/*.h changes its layout or meaning.
-inline constexpr int kRuntimeAbi = 3;
+inline constexpr int kRuntimeAbi = 4;
 
 // Takes a line that the runtime or LibTorch would otherwise print. It is called from any thread,
 // must not throw, and the text lives only for the call.

@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "model/device_look.h"
+
+#include <algorithm>
+#include <vector>
+
+#include "model/pixels.h"
+#include "model/restore_call.h"
+
+namespace cpl {
+namespace {
+
+using cuda::LookJob;
+using cuda::SceneState;
+
+// The first look at a scene is worth more patches than the ones that follow.
+constexpr int kFirstLookFactor = 10;
+
+}  // namespace
+
+DeviceLook::DeviceLook(DeviceModel& model)
+    : model_(model),
+      device_(model.gpu()),
+      router_(Prompts(), Conditioning(), model.clean()),
+      pinned_(device_.NewPinned(sizeof(float) *
+                                static_cast<std::size_t>(Prompts() + Conditioning() + 1))),
+      answered_(device_.NewEvent()) {}
+
+void DeviceLook::Allocate() {
+  Reset();
+  pending_ = false;
+  work_.Forget();
+  const auto floats = at::TensorOptions().dtype(at::kFloat).device(model_.torch_device());
+  job_ = at::empty({static_cast<std::int64_t>(sizeof(LookJob))}, floats.dtype(at::kByte));
+  scene_ = at::zeros({static_cast<std::int64_t>(sizeof(SceneState))}, floats.dtype(at::kByte));
+  patches_ = at::empty({cuda::kMostPatches, kRouterPatch, kRouterPatch, kCellChannels}, floats);
+  answer_ = at::zeros({Prompts() + Conditioning() + 1}, floats);
+  cuts_ = at::from_blob(&BytesAs<SceneState>(scene_)->cuts, {1}, floats.dtype(at::kInt));
+  cuts_seen_ = 0;
+}
+
+void DeviceLook::Reset() {
+  looked_ = false;
+  router_.Reset();
+  forget_scene_ = true;
+  looks_ = 0;
+  patches_seen_ = 0;
+}
+
+const SceneState* DeviceLook::scene() const { return BytesAs<SceneState>(scene_); }
+
+FrameReport DeviceLook::Look(const ConstFrameView& in, const RestoreParams& params,
+                             cuda::Stream stream) {
+  const double begin = Milliseconds();
+  if (!looked_) {
+    router_.SetClear(params.clear_threshold, params.clear_hysteresis);
+    scene_cut_ = false;
+    const bool first = looks_ == 0;
+    if (first && pending_) {
+      // Of a past that is forgotten; but its place is not free before it has come.
+      answered_->Wait();
+      pending_ = false;
+    }
+    TakeAnswer(false);
+    const bool route = first || --until_look_ <= 0;
+    Ask(in, route && !pending_, stream);
+    if (route) until_look_ = std::max(1, params.interval);
+    if (first) TakeAnswer(true);
+    looked_ = true;
+  }
+  FrameReport report;
+  report.scene_cut = scene_cut_;
+  report.prompt = params.prompt == kAutoPrompt ? router_.prompt() : params.prompt;
+  report.confidence = router_.probabilities()[static_cast<std::size_t>(report.prompt)];
+  if (model_.clean() >= 0) {
+    report.clean = router_.probabilities()[static_cast<std::size_t>(model_.clean())];
+  }
+  report.bypassed = params.prompt == kAutoPrompt && params.bypass_clean && router_.clear();
+  report.total_ms = Milliseconds() - begin;
+  return report;
+}
+
+// Has the device look at a frame. The scene is judged in every frame, since a cut ends the memory;
+// the answer is on its way when this returns.
+void DeviceLook::Ask(const ConstFrameView& in, bool route, cuda::Stream stream) {
+  const OnStream on(device_, stream);
+  if (forget_scene_) scene_.zero_();
+  if (forget_scene_) cuts_seen_ = 0;
+  forget_scene_ = false;
+  LookJob job;
+  job.in = cuda::MakePicture(in);
+  const bool first = looks_ == 0;
+  if (route) {
+    const int most = model_.config().router_patches * (first ? kFirstLookFactor : 1);
+    job.count = std::min({RouterTiles(in.width, in.height), most, cuda::kMostPatches});
+    for (int i = 0; i < job.count; ++i) {
+      const PatchPlace place = RouterPatchPlace(in.width, in.height, patches_seen_ + i);
+      job.place[i] = {static_cast<std::int16_t>(place.x), static_cast<std::int16_t>(place.y)};
+    }
+    patches_seen_ += job.count;
+    ++looks_;
+  }
+  const cuda::Kernels& kernels = device_.kernels();
+  Launched(kernels.set_look(job, BytesAs<LookJob>(job_), stream));
+  if (!route) {
+    Launched(kernels.judge_scene(BytesAs<LookJob>(job_), BytesAs<SceneState>(scene_), stream));
+    return;
+  }
+  const auto work = [this, count = job.count](cuda::Stream on_stream) { Route(count, on_stream); };
+  if (first) {
+    work(stream);
+  } else {
+    work_.Run(device_, stream, work);
+  }
+  device_.Copy(pinned_.get(), answer_.data_ptr(),
+               sizeof(float) * static_cast<std::size_t>(answer_.numel()), false, stream);
+  answered_->Record(stream);
+  pending_ = true;
+}
+
+void DeviceLook::Route(int count, cuda::Stream stream) {
+  const cuda::Kernels& kernels = device_.kernels();
+  Launched(kernels.judge_scene(BytesAs<LookJob>(job_), BytesAs<SceneState>(scene_), stream));
+  Launched(kernels.read_patches(BytesAs<LookJob>(job_), count, patches_.data_ptr<float>(), stream));
+  const cpl::Route route =
+      RunRouter(model_.heads(), patches_.narrow(0, 0, count).permute({0, 3, 1, 2}), count);
+  answer_.narrow(0, 0, Prompts()).copy_(at::softmax(route.logits[0], 0));
+  answer_.narrow(0, Prompts(), Conditioning()).copy_(route.cond[0]);
+  answer_.narrow(0, Prompts() + Conditioning(), 1).copy_(cuts_);
+}
+
+// Takes the last answer if it has come, or waits for it.
+void DeviceLook::TakeAnswer(bool wait) {
+  if (!pending_) return;
+  if (wait) answered_->Wait();
+  if (!answered_->IsDone()) return;
+  pending_ = false;
+  const float* answer = static_cast<const float*>(pinned_.get());
+  const int cuts = static_cast<int>(answer[Prompts() + Conditioning()]);
+  if (cuts != cuts_seen_) {
+    cuts_seen_ = cuts;
+    scene_cut_ = true;
+    router_.Reset();
+  }
+  const auto part = [&](int first, int count) {
+    return std::vector<float>(answer + first, answer + first + count);
+  };
+  router_.Update(part(0, Prompts()), part(Prompts(), Conditioning()));
+}
+
+}  // namespace cpl
