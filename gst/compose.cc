@@ -6,7 +6,9 @@
 #include <cmath>
 #include <cstring>
 
+#include "cpl/error.h"
 #include "gst/cuda_path.h"
+#include "gst/i18n.h"
 
 namespace cpl {
 namespace {
@@ -43,17 +45,22 @@ struct PlaneGrid {
   int h_sub;
 };
 
-// `from_x`, `to_x` and `y` are even. The views may be of the same memory.
+void RequireOnGpu(bool done) {
+  if (!done) throw Error(ErrorCode::kDeviceLost, _("A frame cannot be copied on the GPU."));
+}
+
+// `from_x`, `to_x` and `y` are even. The views may be of the same memory, on the GPU where what is
+// read and what is written have nothing in common.
 void CopyColumns(const GstVideoInfo& info, const ConstFrameView& from, int from_x,
                  const FrameView& to, int to_x, int y, int width, int height) {
   for (int plane = 0; plane < Planes(info); ++plane) {
     const PlaneGrid grid(info, plane);
     const int first = grid.Row(y);
     if (from.memory == MemoryKind::kCuda) {
-      // What fails here has failed in the restoration before it.
-      CopyOnGpu(from.plane[plane] + first * from.stride[plane] + grid.At(from_x),
-                from.stride[plane], to.plane[plane] + first * to.stride[plane] + grid.At(to_x),
-                to.stride[plane], grid.Bytes(width), grid.Rows(height), to.stream);
+      RequireOnGpu(CopyOnGpu(from.plane[plane] + first * from.stride[plane] + grid.At(from_x),
+                             from.stride[plane],
+                             to.plane[plane] + first * to.stride[plane] + grid.At(to_x),
+                             to.stride[plane], grid.Bytes(width), grid.Rows(height), to.stream));
       continue;
     }
     for (int row = first; row < first + grid.Rows(height); ++row) {
@@ -93,9 +100,19 @@ void DrawDivider(const GstVideoInfo& info, int x, const FrameView& out) {
     const int pixel = GST_VIDEO_FORMAT_INFO_PSTRIDE(format, c);
     // GStreamer says 1 where V comes second, in P010 too, whose samples have two bytes.
     const int offset = GST_VIDEO_FORMAT_INFO_POFFSET(format, c) * (depth > 8 ? 2 : 1);
-    for (int row = 0; row < PlaneGrid::Up(out.height, h_sub); ++row) {
+    const int first = x >> w_sub, end = PlaneGrid::Up(x + width, w_sub);
+    const int rows = PlaneGrid::Up(out.height, h_sub);
+    if (out.memory == MemoryKind::kCuda) {
+      for (int i = first; i < end; ++i) {
+        RequireOnGpu(FillOnGpu(out.plane[plane] + offset + std::ptrdiff_t{i} * pixel,
+                               out.stride[plane], value << (depth > 8 ? shift : 0),
+                               depth > 8 ? 2 : 1, 1, rows, out.stream));
+      }
+      continue;
+    }
+    for (int row = 0; row < rows; ++row) {
       std::uint8_t* samples = out.plane[plane] + row * out.stride[plane] + offset;
-      for (int i = x >> w_sub; i < PlaneGrid::Up(x + width, w_sub); ++i) {
+      for (int i = first; i < end; ++i) {
         Store(samples + std::ptrdiff_t{i} * pixel, value, depth, shift);
       }
     }
@@ -113,9 +130,8 @@ void KeepOriginal(const GstVideoInfo& info, const ConstFrameView& original, cons
 }
 
 void Compare(const GstVideoInfo& info, const Comparison& comparison, const ConstFrameView& original,
-             const FrameView& out) {
+             const FrameView& out, const FrameView& scratch) {
   const int width = out.width, height = out.height;
-  if (out.memory == MemoryKind::kCuda) return;
   if (comparison.mode == CompareMode::kSplit) {
     const int at = DownToEven(static_cast<int>(std::lround(comparison.position * width)));
     if (at > 0) CopyColumns(info, original, 0, out, 0, 0, at, height);
@@ -125,7 +141,12 @@ void Compare(const GstVideoInfo& info, const Comparison& comparison, const Const
     const int right = width - left;
     const int from =
         DownToEven(static_cast<int>(std::lround(comparison.position * (width - right))));
-    CopyColumns(info, AsConst(out), from, out, left, 0, right, height);
+    if (out.memory == MemoryKind::kCuda && from != left && from + right > left) {
+      CopyColumns(info, AsConst(out), from, scratch, from, 0, right, height);
+      CopyColumns(info, AsConst(scratch), from, out, left, 0, right, height);
+    } else if (from != left) {
+      CopyColumns(info, AsConst(out), from, out, left, 0, right, height);
+    }
     CopyColumns(info, original, from, out, 0, 0, left, height);
     DrawDivider(info, left, out);
   }

@@ -21,6 +21,8 @@ struct Comparison {
 
 // Both functions take views of the same size and format whose i-th plane begins with the i-th
 // component of `info`'s format, as MappedFrame gives them. `original` and `out` do not overlap.
+// Frames on the GPU are worked on there, with the driver's own copies and fills, when their stream
+// comes to it; the result is the same. Throws Error kDeviceLost.
 
 // Puts the original back within `rect`, which lies in the picture. Grown outward to whole chroma
 // samples: no pixel of the rectangle has restored chroma.
@@ -30,8 +32,9 @@ void KeepOriginal(const GstVideoInfo& info, const ConstFrameView& original, cons
 // kSplit: original to the left of `position`, restored to the right of it.
 // kSideBySide: the same part of the picture twice, half as wide as the frame: original left,
 // restored right; `position` moves the part from the picture's left (0) to its right end (1).
-// Both with a white line between, two pixels wide. Frames on the GPU stay as they are.
+// Both with a white line between, two pixels wide. `scratch`: another frame, for kSideBySide on the
+// GPU, where copies within a row may not overlap.
 void Compare(const GstVideoInfo& info, const Comparison& comparison, const ConstFrameView& original,
-             const FrameView& out);
+             const FrameView& out, const FrameView& scratch = {});
 
 }  // namespace cpl

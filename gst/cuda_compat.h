@@ -58,7 +58,8 @@ class ElementStream {
 #endif
 };
 
-// Somebody else's stream that work was put into: it must outlive whoever waits for that work.
+// Somebody else's stream that work was put into: it must outlive whoever waits for that work. Who
+// goes over to another one waits for the one before, which is therefore held until the next change.
 class HeldStream {
  public:
   HeldStream() = default;
@@ -69,13 +70,18 @@ class HeldStream {
 #if GST_CHECK_VERSION(1, 24, 0)
   void Hold(GstCudaStream* stream) {
     if (stream == stream_) return;
-    Drop();
+    gst_clear_cuda_stream(&before_);
+    before_ = stream_;
     stream_ = gst_cuda_stream_ref(stream);
   }
-  void Drop() { gst_clear_cuda_stream(&stream_); }
+  void Drop() {
+    gst_clear_cuda_stream(&before_);
+    gst_clear_cuda_stream(&stream_);
+  }
 
  private:
   GstCudaStream* stream_ = nullptr;
+  GstCudaStream* before_ = nullptr;
 #else
   void Drop() {}
 #endif
@@ -92,6 +98,13 @@ inline CUstream StreamOf(GstMemory* memory, const ElementStream& own, HeldStream
   gst_cuda_memory_sync(GST_CUDA_MEMORY_CAST(memory));
 #endif
   return own.handle();
+}
+
+// Waits until a frame of another context, whose stream means nothing in ours, is finished.
+inline void WaitForForeign(GstMemory* memory) {
+#if GST_CHECK_VERSION(1, 24, 0)
+  gst_cuda_memory_sync(GST_CUDA_MEMORY_CAST(memory));
+#endif
 }
 
 // Whether whoever gets this memory next waits for `stream` by itself.

@@ -14,19 +14,29 @@ namespace {
 struct Driver {
   CUresult(CUDAAPI* retain)(CUcontext* context, CUdevice device);
   CUresult(CUDAAPI* copy)(const CUDA_MEMCPY3D_PEER* copy, CUstream stream);
+  CUresult(CUDAAPI* fill8)(CUdeviceptr to, std::size_t pitch, unsigned char value,
+                           std::size_t width, std::size_t height, CUstream stream);
+  CUresult(CUDAAPI* fill16)(CUdeviceptr to, std::size_t pitch, unsigned short value,
+                            std::size_t width, std::size_t height, CUstream stream);
 };
 
 const Driver* OpenDriver() {
   static const Driver driver = [] {
     Driver found{};
     if (void* library = dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL)) {
-      found.retain =
-          reinterpret_cast<decltype(found.retain)>(dlsym(library, "cuDevicePrimaryCtxRetain"));
-      found.copy = reinterpret_cast<decltype(found.copy)>(dlsym(library, "cuMemcpy3DPeerAsync"));
+      const auto find = [library](auto& function, const char* symbol) {
+        function = reinterpret_cast<std::decay_t<decltype(function)>>(dlsym(library, symbol));
+      };
+      find(found.retain, "cuDevicePrimaryCtxRetain");
+      find(found.copy, "cuMemcpy3DPeerAsync");
+      find(found.fill8, "cuMemsetD2D8Async");
+      find(found.fill16, "cuMemsetD2D16Async");
     }
     return found;
   }();
-  return driver.retain != nullptr && driver.copy != nullptr ? &driver : nullptr;
+  const bool whole = driver.retain != nullptr && driver.copy != nullptr &&
+                     driver.fill8 != nullptr && driver.fill16 != nullptr;
+  return whole ? &driver : nullptr;
 }
 
 GstCudaContext* Wrap(int device_id, std::string* why) {
@@ -88,6 +98,17 @@ bool CopyBetweenContexts(const PlaneCopy& copy, GstCudaContext* from, GstCudaCon
   const bool copied = driver->copy(&params, stream) == CUDA_SUCCESS;
   gst_cuda_context_pop(nullptr);
   return copied;
+}
+
+bool Fill(CUdeviceptr to, std::size_t pitch, unsigned value, int sample_bytes, std::size_t samples,
+          std::size_t rows, CUstream stream) {
+  const Driver* driver = OpenDriver();
+  if (driver == nullptr) return false;
+  const CUresult status =
+      sample_bytes == 1
+          ? driver->fill8(to, pitch, static_cast<unsigned char>(value), samples, rows, stream)
+          : driver->fill16(to, pitch, static_cast<unsigned short>(value), samples, rows, stream);
+  return status == CUDA_SUCCESS;
 }
 
 }  // namespace cpl::gstcuda

@@ -24,4 +24,9 @@ struct PlaneCopy {
 bool CopyBetweenContexts(const PlaneCopy& copy, GstCudaContext* from, GstCudaContext* to,
                          CUstream stream);
 
+// Equal samples of one or two bytes, `samples` side by side in each of `rows`, on `stream` of the
+// current context.
+bool Fill(CUdeviceptr to, std::size_t pitch, unsigned value, int sample_bytes, std::size_t samples,
+          std::size_t rows, CUstream stream);
+
 }  // namespace cpl::gstcuda

@@ -27,10 +27,13 @@ void* CudaPath::StreamFor(GstBuffer*) { return nullptr; }
 GstBuffer* CudaPath::Import(GstElement*, GstBuffer* in, const GstVideoInfo&, std::string*) {
   return gst_buffer_ref(in);
 }
-void CudaPath::Finish(GstBuffer*) {}
+GstBuffer* CudaPath::Scratch(const GstVideoInfo&) { return nullptr; }
+bool CudaPath::Wait() { return true; }
+CudaPath::Finished CudaPath::Finish(GstBuffer*) { return Finished::kDone; }
 
 bool CopyOnGpu(const void*, std::ptrdiff_t, void*, std::ptrdiff_t, std::size_t, int, void*) {
   return false;
 }
+bool FillOnGpu(void*, std::ptrdiff_t, unsigned, int, int, int, void*) { return false; }
 
 }  // namespace cpl

@@ -54,20 +54,20 @@ struct CudaPath::State {
   bool warned = false;
 
   // For the streaming thread.
-  GstBufferPool* imports = nullptr;
-  GstVideoInfo imports_info{};
+  GstBufferPool* frames = nullptr;  // of our own
+  GstVideoInfo frames_info{};
   CUstream now = nullptr;  // what the frame in hand is worked on
 
   ~State() {
-    DropImports();
+    DropFrames();
     stream.Close();
     gst_clear_object(&given);
     gst_clear_object(&context);
   }
 
-  void DropImports() {
-    if (imports) gst_buffer_pool_set_active(imports, FALSE);
-    gst_clear_object(&imports);
+  void DropFrames() {
+    if (frames) gst_buffer_pool_set_active(frames, FALSE);
+    gst_clear_object(&frames);
   }
 
   // With the lock held.
@@ -80,18 +80,18 @@ struct CudaPath::State {
     return true;
   }
 
-  bool OpenImports(const GstVideoInfo& info) {
-    if (imports && gst_video_info_is_equal(&imports_info, &info)) return true;
-    DropImports();
+  bool OpenFrames(const GstVideoInfo& info) {
+    if (frames && gst_video_info_is_equal(&frames_info, &info)) return true;
+    DropFrames();
     GstCaps* caps = gst_video_info_to_caps(&info);
     gst_caps_set_features(caps, 0, gst_caps_features_new(kCudaMemoryFeature, nullptr));
-    imports = gst_cuda_buffer_pool_new(context);
+    frames = gst_cuda_buffer_pool_new(context);
     PoolSize size{static_cast<guint>(GST_VIDEO_INFO_SIZE(&info)), 0, 0};
     const bool usable =
-        Configure(imports, caps, stream, &size) && gst_buffer_pool_set_active(imports, TRUE);
+        Configure(frames, caps, stream, &size) && gst_buffer_pool_set_active(frames, TRUE);
     gst_caps_unref(caps);
-    imports_info = info;
-    if (!usable) DropImports();
+    frames_info = info;
+    if (!usable) DropFrames();
     return usable;
   }
 };
@@ -148,7 +148,7 @@ std::string CudaPath::Open(GstElement* element, int device_id) {
 
 void CudaPath::Close() {
   const std::lock_guard lock(state_->lock);
-  state_->DropImports();
+  state_->DropFrames();
   state_->held.Drop();
   state_->stream.Close();
   state_->open = false;
@@ -238,12 +238,12 @@ GstBuffer* CudaPath::Import(GstElement* element, GstBuffer* in, const GstVideoIn
         ("context %p, the primary one is %p", gst_cuda_context_get_handle(memory->context),
          gst_cuda_context_get_handle(state_->context)));
   }
-  GstBuffer* copy = nullptr;
-  if (!state_->OpenImports(info) ||
-      gst_buffer_pool_acquire_buffer(state_->imports, &copy, nullptr) != GST_FLOW_OK) {
+  GstBuffer* copy = Scratch(info);
+  if (copy == nullptr) {
     *why = "there is no memory on the GPU for a copy of it";
     return nullptr;
   }
+  gstcuda::WaitForForeign(GST_MEMORY_CAST(memory));
   GstVideoFrame from, to;
   const auto read = static_cast<GstMapFlags>(GST_MAP_READ | GST_MAP_CUDA);
   const auto write = static_cast<GstMapFlags>(GST_MAP_WRITE | GST_MAP_CUDA);
@@ -278,13 +278,28 @@ GstBuffer* CudaPath::Import(GstElement* element, GstBuffer* in, const GstVideoIn
   return nullptr;
 }
 
-void CudaPath::Finish(GstBuffer* out) {
-  GstCudaMemory* memory = out ? MemoryOf(out) : nullptr;
-  if (memory && gstcuda::IsFollowed(GST_MEMORY_CAST(memory), state_->now)) return;
-  if (!gst_cuda_context_push(state_->context)) return;
-  CuStreamSynchronize(state_->now);
+GstBuffer* CudaPath::Scratch(const GstVideoInfo& info) {
+  GstBuffer* buffer = nullptr;
+  const bool made = state_->OpenFrames(info) &&
+                    gst_buffer_pool_acquire_buffer(state_->frames, &buffer, nullptr) == GST_FLOW_OK;
+  return made ? buffer : nullptr;
+}
+
+bool CudaPath::Wait() {
+  if (!gst_cuda_context_push(state_->context)) return false;
+  const CUresult status = CuStreamSynchronize(state_->now);
   gst_cuda_context_pop(nullptr);
+  return status == CUDA_SUCCESS;
+}
+
+CudaPath::Finished CudaPath::Finish(GstBuffer* out) {
+  GstCudaMemory* memory = out ? MemoryOf(out) : nullptr;
+  if (memory && gstcuda::IsFollowed(GST_MEMORY_CAST(memory), state_->now)) {
+    return Finished::kFollowed;
+  }
+  if (!Wait()) return Finished::kFailed;
   if (memory) gstcuda::MarkFinished(GST_MEMORY_CAST(memory));
+  return Finished::kDone;
 }
 
 bool CopyOnGpu(const void* from, std::ptrdiff_t from_stride, void* to, std::ptrdiff_t to_stride,
@@ -299,6 +314,13 @@ bool CopyOnGpu(const void* from, std::ptrdiff_t from_stride, void* to, std::ptrd
   copy.WidthInBytes = row_bytes;
   copy.Height = static_cast<std::size_t>(rows);
   return CuMemcpy2DAsync(&copy, static_cast<CUstream>(stream)) == CUDA_SUCCESS;
+}
+
+bool FillOnGpu(void* to, std::ptrdiff_t stride, unsigned value, int sample_bytes, int samples,
+               int rows, void* stream) {
+  return gstcuda::Fill(reinterpret_cast<CUdeviceptr>(to), static_cast<std::size_t>(stride), value,
+                       sample_bytes, static_cast<std::size_t>(samples),
+                       static_cast<std::size_t>(rows), static_cast<CUstream>(stream));
 }
 
 }  // namespace cpl

@@ -61,9 +61,16 @@ class CudaPath {
   // it belongs to another context, which is warned of once. Null with a reason if neither can be.
   GstBuffer* Import(GstElement* element, GstBuffer* in, const GstVideoInfo& info, std::string* why);
 
+  // A frame of our own with undefined contents, transfer full; null if there is no memory.
+  GstBuffer* Scratch(const GstVideoInfo& info);
+
+  // Waits until what is in the stream is done. False: the GPU has failed.
+  bool Wait();
+
   // The frame has been read and, where `out` is not null, written by what is in the stream: returns
-  // when others may have it.
-  void Finish(GstBuffer* out);
+  // when others may have it. kFollowed: whoever gets it waits for the stream by itself.
+  enum class Finished { kDone, kFollowed, kFailed };
+  Finished Finish(GstBuffer* out);
 
  private:
   struct State;
@@ -73,5 +80,9 @@ class CudaPath {
 // Copies a part of a plane to another place on the GPU, on `stream`. False if it cannot.
 bool CopyOnGpu(const void* from, std::ptrdiff_t from_stride, void* to, std::ptrdiff_t to_stride,
                std::size_t row_bytes, int rows, void* stream);
+
+// Writes `samples` equal samples of one or two bytes side by side, in so many rows, on `stream`.
+bool FillOnGpu(void* to, std::ptrdiff_t stride, unsigned value, int sample_bytes, int samples,
+               int rows, void* stream);
 
 }  // namespace cpl

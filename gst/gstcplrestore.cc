@@ -108,7 +108,15 @@ void LogFromRuntime(cpl::LogLevel level, const char* text) {
                     "%s", text);
 }
 
+// Whether frames wait for those of other streams; any thread may say so.
+void Hurry(gpointer element, bool on) {
+  auto* priv = PrivateOf(element);
+  const std::lock_guard lock(priv->lock);
+  if (priv->stream) priv->stream->Hurry(on);
+}
+
 GstStateChangeReturn ChangeState(GstElement* element, GstStateChange change) {
+  if (change == GST_STATE_CHANGE_PAUSED_TO_READY) Hurry(element, true);
   if (change == GST_STATE_CHANGE_NULL_TO_READY) {
     auto* priv = PrivateOf(element);
     const bool opened = Guarded(element, Stage::kRuntime, false, [&] {
@@ -145,7 +153,6 @@ gboolean Start(GstBaseTransform* trans) {
     priv->limit.Restart();
     priv->announcer.Restart();
     priv->earliest = GST_CLOCK_TIME_NONE;
-    priv->warned_compare = false;
     priv->warned_damaged = false;
     priv->warned_slow = false;
     cpl::StartModel(GST_ELEMENT(trans));
@@ -157,7 +164,12 @@ gboolean Stop(GstBaseTransform* trans) {
   return Guarded(GST_ELEMENT(trans), Stage::kModel, FALSE, [&] {
     auto* priv = PrivateOf(trans);
     priv->swap.Cancel();
-    priv->stream.reset();
+    std::unique_ptr<cpl::RestoreStream> stream;
+    {
+      const std::lock_guard lock(priv->lock);
+      stream = std::move(priv->stream);
+    }
+    stream.reset();
     gst_clear_buffer(&priv->imported);
     const std::lock_guard lock(priv->lock);
     priv->model = {};
@@ -278,6 +290,8 @@ gboolean SrcEvent(GstBaseTransform* trans, GstEvent* event) {
 gboolean SinkEvent(GstBaseTransform* trans, GstEvent* event) {
   auto* priv = PrivateOf(trans);
   if (GST_EVENT_TYPE(event) == GST_EVENT_FLUSH_STOP) priv->earliest = GST_CLOCK_TIME_NONE;
+  if (GST_EVENT_TYPE(event) == GST_EVENT_FLUSH_START) Hurry(trans, true);
+  if (GST_EVENT_TYPE(event) == GST_EVENT_FLUSH_STOP) Hurry(trans, false);
   if (priv->stream && BreaksWithThePast(trans, event)) {
     Guarded(GST_ELEMENT(trans), Stage::kFrame, FALSE, [&] {
       GST_DEBUG_OBJECT(trans, "%s: starting anew", GST_EVENT_TYPE_NAME(event));

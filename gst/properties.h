@@ -24,6 +24,7 @@ enum PropertyId : guint {
   kPropTemporal,
   kPropInterval,
   kPropMaxLatency,
+  kPropBatchWindow,
   kPropCompare,
   kPropComparePosition,
   kPropRoi,

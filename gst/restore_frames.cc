@@ -177,7 +177,7 @@ FrameResult Finish(GstBaseTransform* trans, GstBuffer* in, GstBuffer* out) {
   const std::chrono::nanoseconds deadline(priv->limit.attempt() ? priv->limit.limit() : 0);
   const OnContext context(priv);
   try {
-    return priv->stream->Finish(out, deadline);
+    return priv->stream->WaitFor(priv->stream->Finish(out, deadline), out);
   } catch (...) {
     if (!GoOnWithCpu(GST_ELEMENT(trans))) throw;
   }
@@ -208,20 +208,6 @@ void NotePath(GstCplRestorePrivate* priv, GstBuffer* in) {
   }
 }
 
-void WarnOfCompare(GstBaseTransform* trans) {
-  auto* priv = PrivateOf(trans);
-  if (priv->warned_compare || !priv->stream->on_gpu()) return;
-  {
-    const std::lock_guard lock(priv->lock);
-    if (priv->settings.compare.mode == CompareMode::kNone) return;
-  }
-  priv->warned_compare = true;
-  GST_ELEMENT_WARNING(trans, LIBRARY, SETTINGS,
-                      (_("compare has no effect on frames in a GPU's memory: put cudadownload in "
-                         "front of cplrestore to use it.")),
-                      (nullptr));
-}
-
 }  // namespace
 
 GstFlowReturn RestorePrepareOutputBuffer(GstBaseTransform* trans, GstBuffer* in, GstBuffer** out) {
@@ -231,7 +217,6 @@ GstFlowReturn RestorePrepareOutputBuffer(GstBaseTransform* trans, GstBuffer* in,
     TakeRequestedModel(GST_ELEMENT(trans));
     if (GST_BUFFER_IS_DISCONT(in)) priv->stream->Reset();
     std::string damage;
-    WarnOfCompare(trans);
     if (Begin(trans, in, OrderFor(trans, in), &damage) == FrameFate::kPass) {
       if (!damage.empty()) WarnOfDamage(trans, damage);
       // A meta needs a buffer of our own; its memory stays the same.
@@ -249,9 +234,6 @@ GstFlowReturn RestoreTransform(GstBaseTransform* trans, GstBuffer* in, GstBuffer
   return Guarded(GST_ELEMENT(trans), Stage::kFrame, GST_FLOW_ERROR, [&] {
     auto* priv = PrivateOf(trans);
     const FrameResult result = Finish(trans, in, out);
-    if (priv->stream->on_gpu() && (result.looked || result.fate != FrameFate::kPass)) {
-      priv->cuda.Finish(result.fate == FrameFate::kPass ? nullptr : out);
-    }
     NotePath(priv, in);
     gst_clear_buffer(&priv->imported);
     KeepToTheLimit(trans, result);

@@ -109,7 +109,7 @@ void StartModel(GstElement* element) {
     options = OptionsFrom(*priv);
   }
   if (!model) model = priv->runtime->load_model(name, options);
-  auto stream = std::make_unique<RestoreStream>(model);
+  auto stream = std::make_unique<RestoreStream>(model, &priv->cuda);
   LogModel(element, *model);
 
   std::string named_meanwhile;

@@ -53,7 +53,6 @@ struct GstCplRestorePrivate {
   bool attach_meta = false;  // to the frame in hand
   bool post_messages = true;
   float strength = 1;  // of the frame in hand
-  bool warned_compare = false;
   bool warned_damaged = false;
   bool warned_slow = false;
 };

@@ -4,6 +4,8 @@
 
 #include <gst/video/gstvideometa.h>
 
+#include <cmath>
+
 #include "cpl/error.h"
 #include "gst/i18n.h"
 #include "gst/settings.h"
@@ -125,8 +127,7 @@ PassReason RestoreStream::WhyToPass(GstBuffer* in) {
 FrameFate RestoreStream::FateOf(PassReason reason, GstBuffer* in) const {
   if (reason == PassReason::kNone) return FrameFate::kRestore;
   // A comparison needs a picture to draw its line in. Interlaced lines are not to be touched.
-  const bool draws = order_.compare.mode != CompareMode::kNone &&
-                     reason != PassReason::kInterlaced && !layout_.on_gpu;
+  const bool draws = order_.compare.mode != CompareMode::kNone && reason != PassReason::kInterlaced;
   const bool same = !draws && (video_meta_is_read_ || HasDefaultLayout(in, layout_));
   return same ? FrameFate::kPass : FrameFate::kCopy;
 }
@@ -142,6 +143,8 @@ FrameResult RestoreStream::Finish(GstBuffer* out, std::chrono::nanoseconds deadl
     if (result_.fate == FrameFate::kRestore) {
       result_.report = restorer_->Restore(in, to.view(), order_.params);
       result_.looked = !result_.report.skipped;
+      // On the GPU it is only on its way, and a limit counts when it is there.
+      if (layout_.on_gpu && deadline.count() > 0) WaitForGpu();
       const auto spent = result_.spent + (Clock::now() - begin);
       if (result_.report.skipped || (deadline.count() > 0 && spent > deadline)) {
         result_.reason = PassReason::kMaxLatency;
@@ -151,25 +154,76 @@ FrameResult RestoreStream::Finish(GstBuffer* out, std::chrono::nanoseconds deadl
     }
     const bool restored = result_.reason == PassReason::kNone;
     if (result_.fate != FrameFate::kPass && !restored) CopyPixels(in_.view(), to.view());
-    if (result_.fate != FrameFate::kPass) Compose(to.view());
+    if (result_.fate != FrameFate::kPass) {
+      const std::unique_ptr<GstBuffer, void (*)(GstBuffer*)> memory(
+          NeedsScratch() ? cuda_->Scratch(layout_.info) : nullptr,
+          [](GstBuffer* buffer) { gst_buffer_unref(buffer); });
+      if (NeedsScratch() && !memory) {
+        throw Error(ErrorCode::kOutOfMemory,
+                    _("There is no memory on the GPU to compare frames in: set compare to none or "
+                      "split."));
+      }
+      MappedFrame scratch;
+      if (memory) MapOut(&scratch, memory.get());
+      Compose(to.view(), scratch.view());
+    }
     if (result_.fate == FrameFate::kRestore && result_.report.skipped) restorer_->Pass(in);
   }
   result_.spent += Clock::now() - begin;
   return result_;
 }
 
-void RestoreStream::Compose(const FrameView& out) const {
+bool RestoreStream::NeedsScratch() const {
+  return layout_.on_gpu && order_.compare.mode == CompareMode::kSideBySide &&
+         result_.reason != PassReason::kInterlaced;
+}
+
+void RestoreStream::WaitForGpu() {
+  if (!cuda_->Wait()) {
+    throw Error(ErrorCode::kDeviceLost, _("The GPU has failed while a frame was on it."));
+  }
+}
+
+FrameResult RestoreStream::WaitFor(FrameResult result, GstBuffer* out) {
+  if (!layout_.on_gpu || (!result.looked && result.fate == FrameFate::kPass)) return result;
+  const auto begin = Clock::now();
+  switch (cuda_->Finish(result.fate == FrameFate::kPass ? nullptr : out)) {
+    case CudaPath::Finished::kFailed:
+      throw Error(ErrorCode::kDeviceLost, _("The GPU has failed while a frame was on it."));
+    case CudaPath::Finished::kDone:
+      result.spent += Clock::now() - begin;
+      break;
+    case CudaPath::Finished::kFollowed:
+      // Nobody here will see it end: the network's time in a frame before counts.
+      result.spent += std::chrono::nanoseconds(std::llround(result.report.network_ms * 1e6));
+      break;
+  }
+  return result;
+}
+
+void RestoreStream::Compose(const FrameView& out, const FrameView& scratch) const {
   const ConstFrameView original = AsConst(in_.view());
   for (const Rect& rect : keep_) KeepOriginal(layout_.info, original, rect, out);
   if (order_.compare.mode != CompareMode::kNone && result_.reason != PassReason::kInterlaced) {
-    Compare(layout_.info, order_.compare, original, out);
+    Compare(layout_.info, order_.compare, original, out, scratch);
   }
 }
 
 void RestoreStream::SetModel(std::shared_ptr<Model> model) {
-  restorer_ = model->NewStream();
+  std::unique_ptr<Restorer> restorer = model->NewStream();
+  {
+    const std::lock_guard lock(hurry_lock_);
+    if (hurries_) restorer->Hurry(true);
+    restorer_.swap(restorer);
+  }
   model_ = std::move(model);
   used_ = false;
+}
+
+void RestoreStream::Hurry(bool on) {
+  const std::lock_guard lock(hurry_lock_);
+  hurries_ = on;
+  restorer_->Hurry(on);
 }
 
 void RestoreStream::Drop() {

@@ -8,12 +8,14 @@
 
 #include <chrono>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "cpl/restorer.h"
 #include "gst/compose.h"
+#include "gst/cuda_path.h"
 #include "gst/frame_binding.h"
 #include "gst/observation.h"
 #include "gst/regions.h"
@@ -49,11 +51,12 @@ struct FrameResult {
 };
 
 // One stream. Every frame goes through Begin and then Finish or Drop. For the streaming thread
-// only.
+// only, but for Hurry.
 class RestoreStream {
  public:
-  explicit RestoreStream(std::shared_ptr<Model> model)
-      : model_(std::move(model)), restorer_(model_->NewStream()) {}
+  // `cuda` outlives this.
+  RestoreStream(std::shared_ptr<Model> model, CudaPath* cuda)
+      : model_(std::move(model)), restorer_(model_->NewStream()), cuda_(cuda) {}
 
   // The caps of the frames to come. Other caps than before start the temporal state anew; returns
   // whether they are others.
@@ -76,6 +79,10 @@ class RestoreStream {
   // Error, and the frame is gone all the same.
   FrameResult Finish(GstBuffer* out, std::chrono::nanoseconds deadline);
 
+  // After Finish, for frames on the GPU: returns when others may have them, with the time that this
+  // took. Throws Error kDeviceLost.
+  FrameResult WaitFor(FrameResult result, GstBuffer* out);
+
   // The frame cannot reach the output: starts the temporal state anew.
   void Drop();
 
@@ -90,17 +97,25 @@ class RestoreStream {
   void LeaveGpu() { layout_.on_gpu = false; }
   DeviceKind device() const { return model_->device(); }
 
+  // While on, no frame waits for those of other streams. Any thread may call it at any time.
+  void Hurry(bool on);
+
   // Goes on with another model; to be called between frames. Nothing changes when it throws.
   void SetModel(std::shared_ptr<Model> model);
 
  private:
   PassReason WhyToPass(GstBuffer* in);
   FrameFate FateOf(PassReason reason, GstBuffer* in) const;
-  void Compose(const FrameView& out) const;
+  bool NeedsScratch() const;
+  void WaitForGpu();
+  void Compose(const FrameView& out, const FrameView& scratch) const;
   void MapOut(MappedFrame* frame, GstBuffer* out) const;
 
   std::shared_ptr<Model> model_;
   std::unique_ptr<Restorer> restorer_;
+  std::mutex hurry_lock_;  // another thread may call restorer_->Hurry while it is replaced
+  bool hurries_ = false;
+  CudaPath* cuda_;
   FrameLayout layout_{};
   void* cuda_stream_ = nullptr;
   bool video_meta_is_read_ = false;

@@ -61,6 +61,9 @@ bool WriteSetting(Settings* settings, guint id, const GValue* value) {
     case kPropMaxLatency:
       settings->max_latency = g_value_get_uint64(value);
       return true;
+    case kPropBatchWindow:
+      settings->batch_window = g_value_get_uint64(value);
+      return true;
     case kPropCompare:
       settings->compare.mode = EnumOf<CompareMode>(value);
       return true;
@@ -128,6 +131,9 @@ bool ReadSetting(const Settings& settings, guint id, GValue* value) {
       return true;
     case kPropMaxLatency:
       g_value_set_uint64(value, settings.max_latency);
+      return true;
+    case kPropBatchWindow:
+      g_value_set_uint64(value, settings.batch_window);
       return true;
     case kPropCompare:
       set_enum(settings.compare.mode);

@@ -37,7 +37,8 @@ struct Settings {
   double bypass_hysteresis = 0.2;
   TemporalMode temporal = TemporalMode::kOn;
   unsigned interval = 1;
-  std::uint64_t max_latency = 0;  // ns; 0 = none
+  std::uint64_t max_latency = 0;   // ns; 0 = none
+  std::uint64_t batch_window = 0;  // ns; 0 = none
   Comparison compare;
   std::shared_ptr<const Regions> roi = std::make_shared<const Regions>();
   std::string roi_meta;  // a type of region metas, "*" for all, empty for none
@@ -56,7 +57,8 @@ struct Settings {
             .clear_hysteresis = static_cast<float>(bypass_hysteresis),
             .interval = static_cast<int>(interval),
             .threads = static_cast<int>(threads),
-            .max_wait_ns = static_cast<std::int64_t>(max_latency)};
+            .max_wait_ns = static_cast<std::int64_t>(max_latency),
+            .batch_window_ns = static_cast<std::int64_t>(batch_window)};
   }
 };
 

@@ -16,7 +16,8 @@
 namespace {
 
 constexpr int kSuccess = 0, kInvalidValue = 1, kOutOfMemory = 2, kNoDevice = 100,
-              kInvalidContext = 201, kNotSupported = 801, kInvalidDevice = 101;
+              kInvalidContext = 201, kNotSupported = 801, kInvalidDevice = 101,
+              kIllegalAddress = 700;
 constexpr std::size_t kPitch = 512;
 constexpr unsigned kHost = 1, kDevice = 2;  // CU_MEMORYTYPE_*
 
@@ -100,6 +101,11 @@ bool IsDeviceMemory(DevicePointer at, std::size_t pitch, std::size_t width, std:
   return height == 0 || first + pitch * (height - 1) + width <= it->second;
 }
 
+// Whether a row is copied onto a part of itself: undefined on a GPU.
+bool Overlap(DevicePointer from, DevicePointer to, std::size_t width) {
+  return from < to + width && to < from + width;
+}
+
 void CopyRows(const std::uint8_t* from, std::size_t from_pitch, std::uint8_t* to,
               std::size_t to_pitch, std::size_t width, std::size_t height) {
   for (std::size_t y = 0; y < height; ++y) {
@@ -115,7 +121,8 @@ int Copy(const Copy2D& c) {
     return kNotSupported;
   }
   if ((from_device && !IsDeviceMemory(c.src_device, c.src_pitch, c.width, c.height)) ||
-      (to_device && !IsDeviceMemory(c.dst_device, c.dst_pitch, c.width, c.height))) {
+      (to_device && !IsDeviceMemory(c.dst_device, c.dst_pitch, c.width, c.height)) ||
+      (from_device && to_device && Overlap(c.src_device, c.dst_device, c.width))) {
     ++state.misuse;
     return kInvalidValue;
   }
@@ -132,6 +139,23 @@ int Copy(const Copy2D& c) {
   } else if (from_device) {
     ++state.to_host;
   }
+  return kSuccess;
+}
+
+template <typename Sample>
+int Fill(DevicePointer to, std::size_t pitch, Sample value, std::size_t width, std::size_t height) {
+  const std::lock_guard lock(mutex);
+  if (!HasContext()) return kInvalidContext;
+  if (to % sizeof value != 0 || pitch % sizeof value != 0 ||
+      !IsDeviceMemory(to, pitch, width * sizeof value, height)) {
+    ++state.misuse;
+    return kInvalidValue;
+  }
+  for (std::size_t y = 0; y < height; ++y) {
+    auto* row = reinterpret_cast<Sample*>(to + y * pitch);
+    for (std::size_t x = 0; x < width; ++x) row[x] = value;
+  }
+  ++state.fills;
   return kSuccess;
 }
 
@@ -264,6 +288,15 @@ CPL_CUDA cuMemcpy3DPeerAsync(const Copy3DPeer* c, Stream*) {
   return kSuccess;
 }
 
+CPL_CUDA cuMemsetD2D8Async(DevicePointer to, std::size_t pitch, unsigned char value,
+                           std::size_t width, std::size_t height, Stream*) {
+  return Fill(to, pitch, value, width, height);
+}
+CPL_CUDA cuMemsetD2D16Async(DevicePointer to, std::size_t pitch, unsigned short value,
+                            std::size_t width, std::size_t height, Stream*) {
+  return Fill(to, pitch, value, width, height);
+}
+
 CPL_CUDA cuStreamCreate(Stream** stream, unsigned) {
   const std::lock_guard lock(mutex);
   if (!HasContext()) return kInvalidContext;
@@ -282,10 +315,22 @@ CPL_CUDA cuStreamSynchronize(Stream*) {
   const std::lock_guard lock(mutex);
   if (!HasContext()) return kInvalidContext;
   ++state.synchronised;
-  return kSuccess;
+  return state.fail_synchronise > 0 && --state.fail_synchronise == 0 ? kIllegalAddress : kSuccess;
 }
 
-// What libgstcuda looks for and no test calls.
+CPL_CUDA cuCtxSynchronize() { return HasContext() ? kSuccess : kInvalidContext; }
+CPL_CUDA cuEventCreate(void** event, unsigned) {
+  *event = std::malloc(1);
+  return kSuccess;
+}
+CPL_CUDA cuEventDestroy_v2(void* event) {
+  std::free(event);
+  return kSuccess;
+}
+CPL_CUDA cuEventRecord(void*, Stream*) { return kSuccess; }
+CPL_CUDA cuEventSynchronize(void*) { return kSuccess; }
+
+// What libgstcuda looks for and no test calls: 1.22, then what came later.
 #define CPL_UNUSED(name) \
   CPL_CUDA name() { return kNotSupported; }
 CPL_UNUSED(cuGraphicsMapResources)
@@ -303,3 +348,48 @@ CPL_UNUSED(cuModuleGetFunction)
 CPL_UNUSED(cuTexObjectCreate)
 CPL_UNUSED(cuTexObjectDestroy)
 CPL_UNUSED(cuLaunchKernel)
+CPL_UNUSED(cuCtxGetLimit)
+CPL_UNUSED(cuCtxSetLimit)
+CPL_UNUSED(cuDestroyExternalMemory)
+CPL_UNUSED(cuDestroyExternalSemaphore)
+CPL_UNUSED(cuExternalMemoryGetMappedBuffer)
+CPL_UNUSED(cuExternalMemoryGetMappedMipmappedArray)
+CPL_UNUSED(cuImportExternalMemory)
+CPL_UNUSED(cuImportExternalSemaphore)
+CPL_UNUSED(cuIpcCloseMemHandle)
+CPL_UNUSED(cuIpcGetEventHandle)
+CPL_UNUSED(cuIpcGetMemHandle)
+CPL_UNUSED(cuIpcOpenEventHandle)
+CPL_UNUSED(cuIpcOpenMemHandle)
+CPL_UNUSED(cuMemAddressFree)
+CPL_UNUSED(cuMemAddressReserve)
+CPL_UNUSED(cuMemAllocAsync)
+CPL_UNUSED(cuMemAllocFromPoolAsync)
+CPL_UNUSED(cuMemCreate)
+CPL_UNUSED(cuMemExportToShareableHandle)
+CPL_UNUSED(cuMemFreeAsync)
+CPL_UNUSED(cuMemGetAccess)
+CPL_UNUSED(cuMemGetAllocationGranularity)
+CPL_UNUSED(cuMemGetAllocationPropertiesFromHandle)
+CPL_UNUSED(cuMemImportFromShareableHandle)
+CPL_UNUSED(cuMemMap)
+CPL_UNUSED(cuMemPoolCreate)
+CPL_UNUSED(cuMemPoolDestroy)
+CPL_UNUSED(cuMemPoolGetAttribute)
+CPL_UNUSED(cuMemPoolSetAttribute)
+CPL_UNUSED(cuMemRelease)
+CPL_UNUSED(cuMemRetainAllocationHandle)
+CPL_UNUSED(cuMemSetAccess)
+CPL_UNUSED(cuMemUnmap)
+CPL_UNUSED(cuMemcpyDtoDAsync_v2)
+CPL_UNUSED(cuMemcpyDtoD_v2)
+CPL_UNUSED(cuMemcpyDtoHAsync_v2)
+CPL_UNUSED(cuMemcpyDtoH_v2)
+CPL_UNUSED(cuMemcpyHtoDAsync_v2)
+CPL_UNUSED(cuMemcpyHtoD_v2)
+CPL_UNUSED(cuMemsetD2D16_v2)
+CPL_UNUSED(cuMemsetD2D32Async)
+CPL_UNUSED(cuMemsetD2D32_v2)
+CPL_UNUSED(cuMemsetD2D8_v2)
+CPL_UNUSED(cuSignalExternalSemaphoresAsync)
+CPL_UNUSED(cuWaitExternalSemaphoresAsync)

@@ -14,6 +14,8 @@ struct CplFakeCuda {
   int init = 0;  // a CUresult
   // The allocation of device memory that fails, counted from 1 on from now; 0: none.
   int fail_allocation = 0;
+  // The wait for a stream that fails, counted likewise.
+  int fail_synchronise = 0;
 
   // What happened.
   int live_allocations = 0;  // of device memory
@@ -24,9 +26,12 @@ struct CplFakeCuda {
   int to_host = 0;           // copies
   int within_device = 0;     // copies
   int between_contexts = 0;  // copies
+  int fills = 0;             // of device memory
   int synchronised = 0;      // calls of cuStreamSynchronize
-  int misuse = 0;            // calls without a current context, unknown pointers, double frees
-  void* primary = nullptr;   // the primary context of GPU 0, once it was retained
+  // Calls without a current context, unknown pointers, double frees, copies within rows that
+  // overlap.
+  int misuse = 0;
+  void* primary = nullptr;  // the primary context of GPU 0, once it was retained
 };
 
 // `extern "C" CplFakeCuda* cpl_fake_cuda()`; not locked: tests look between frames.

@@ -191,6 +191,10 @@ class DummyRestorer : public cpl::Restorer {
     Count([](auto& c) { ++c.resets; });
   }
 
+  void Hurry(bool on) override {
+    Count([on](auto& c) { ++c.hurries, c.hurry = on; });
+  }
+
  private:
   // A stream is for one call at a time.
   class Call {

@@ -31,6 +31,8 @@ struct CplDummyCounters {
   int restores = 0;
   int passes = 0;
   int resets = 0;
+  int hurries = 0;     // calls of Hurry
+  bool hurry = false;  // of the last one
   // Of the last call:
   cpl::ModelOptions options;
   cpl::RestoreParams params;
