@@ -6,6 +6,9 @@
 #   ./test.sh asan|valgrind|soak|soak-real|soak-gateway|coverage   see tests/deep.sh
 #   ./test.sh packages   see tests/packages.sh
 #   ./test.sh gpu     builds and runs what needs a real GPU; names what it skips
+#   ./test.sh bare    builds kernels, networks and their tests without GStreamer, and runs them
+#   ./test.sh gst-newer   the element on a newer GStreamer, see tests/cuda/gst_newer.py
+#   ./test.sh cuda-logs   see tests/cuda/logs.sh
 #   ./test.sh fuzz [SECONDS [TARGET...]]     see tests/fuzz/run.sh
 #
 # The last line counts the tests: "N passed, N failed".
@@ -16,6 +19,9 @@ case ${1:-all} in
   all) ./setup.sh && tests/style.sh ;;
   quick) ;;
   gpu) ./build.sh && exec tests/cuda/gpu.sh ;;
+  bare) exec tests/cuda/bare.sh ;;
+  gst-newer) exec tests/cuda/gst_newer.py ;;
+  cuda-logs) exec tests/cuda/logs.sh ;;
   fuzz) exec tests/fuzz/run.sh "${@:2}" ;;
   packages) ./build.sh && exec tests/packages.sh ;;
   asan | valgrind | soak | soak-real | soak-gateway | coverage) exec tests/deep.sh "$1" ;;
