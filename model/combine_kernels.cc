@@ -110,7 +110,10 @@ CPL_INLINE void Keep(const float* __restrict head, int blocks, float* __restrict
     std::memcpy(frames, count + first, sizeof(float) * static_cast<std::size_t>(some));
     const Vec8 n = Load8(frames);
     const Vec8 zero{}, one = zero + 1.0f;
-    const auto past = [&](Vec8 v) { return n > 0.0f && v >= 0.0f ? v : zero; };  // NaN is 0 too
+    // NaN is 0 too. Inlined always, since it has not the target of the variant that it ends up in.
+    const auto past = [&](Vec8 v) __attribute__((always_inline)) {
+      return n > 0.0f && v >= 0.0f ? v : zero;
+    };
     const Vec8 s = past(Sigmoid(Load8(still)));
     const Vec8 keep = s * n / (n + 1.0f);
     const Vec8 fresh = (one - keep) * (one - keep) + keep * keep / (n > one ? n : one);

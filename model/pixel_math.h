@@ -15,8 +15,12 @@
 
 #ifdef __CUDACC__
 #define CPL_HOST_DEVICE __host__ __device__
+#define CPL_PIXEL_INLINE CPL_HOST_DEVICE inline
 #else
 #define CPL_HOST_DEVICE
+// Always: vectors are passed by value, and one that is wider than the target of this file's own is
+// passed otherwise by its callers, which have a target attribute. A call would lose it.
+#define CPL_PIXEL_INLINE inline __attribute__((always_inline))
 #endif
 
 namespace cpl {
@@ -106,13 +110,13 @@ struct Rgb {
 
 // A sample of Y', or of one of R', G', B'. In YUV the offset comes with the chroma.
 template <typename V>
-CPL_HOST_DEVICE inline V ReadSample(const ReadFactors& f, V sample) {
+CPL_PIXEL_INLINE V ReadSample(const ReadFactors& f, V sample) {
   return sample * f.scale + f.offset;
 }
 
 // What to add to Y' * scale.
 template <typename V>
-CPL_HOST_DEVICE inline Rgb<V> ReadChroma(const ReadFactors& f, V cb_sample, V cr_sample) {
+CPL_PIXEL_INLINE Rgb<V> ReadChroma(const ReadFactors& f, V cb_sample, V cr_sample) {
   const V cb = cb_sample - f.middle;
   const V cr = cr_sample - f.middle;
   return {cr * f.r_cr + f.offset, (cb * f.g_cb + cr * f.g_cr) + f.offset, cb * f.b_cb + f.offset};
@@ -120,7 +124,7 @@ CPL_HOST_DEVICE inline Rgb<V> ReadChroma(const ReadFactors& f, V cb_sample, V cr
 
 // Without NaN and infinities.
 template <typename V>
-CPL_HOST_DEVICE inline V SaneResidual(V residual) {
+CPL_PIXEL_INLINE V SaneResidual(V residual) {
   const V zero{};
   const V high = zero + kLargestResidual;
   const V low = zero - kLargestResidual;
@@ -131,20 +135,20 @@ CPL_HOST_DEVICE inline V SaneResidual(V residual) {
 
 // The change of Y', in steps.
 template <typename V>
-CPL_HOST_DEVICE inline V LumaChange(const WriteFactors& f, const Rgb<V>& residual) {
+CPL_PIXEL_INLINE V LumaChange(const WriteFactors& f, const Rgb<V>& residual) {
   return (residual.r * f.y_r + residual.g * f.y_g) + residual.b * f.y_b;
 }
 
 // Y' of a residual in its own units; less this, B' and R' make the chroma.
 template <typename V>
-CPL_HOST_DEVICE inline V LumaOf(const WriteFactors& f, const Rgb<V>& residual) {
+CPL_PIXEL_INLINE V LumaOf(const WriteFactors& f, const Rgb<V>& residual) {
   return (residual.r * f.unit_r + residual.g * f.unit_g) + residual.b * f.unit_b;
 }
 
 // clip(sample + change) to 0..largest, to nearest. `change` must come from a sane residual: it has
 // to fit an int. The clip is on integers because compilers vectorise that, and truncation is as
 // good as floor here: they differ only below 0.
-CPL_HOST_DEVICE inline int Compose(float sample, float change, int largest) {
+CPL_PIXEL_INLINE int Compose(float sample, float change, int largest) {
   const int value = static_cast<int>((sample + change) + 0.5f);
   const int high = value > largest ? largest : value;
   return high < 0 ? 0 : high;

@@ -40,7 +40,7 @@ case $mode in
     ASAN_OPTIONS=fast_unwind_on_malloc=0 LSAN_OPTIONS=suppressions=$PWD/tests/gst/lsan.supp \
       UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1 \
       meson test -C build-asan --no-rebuild --print-errorlogs -t 10 "${tests[@]}" \
-      2>&1 | sed "s, *$,," | tee "$logs/asan.txt" || status=$?
+      2>&1 | sed -u "s, *$,," | tee "$logs/asan.txt" || status=$?
     exit "$status"
     ;;
   valgrind)
@@ -55,7 +55,7 @@ case $mode in
       GTEST_FILTER='-*FiveHundred*:*AtMostOneASecond*:*MayChangeFromOtherThreads*:*Huge*:MaxLatency.*' \
       meson test -C build --no-rebuild --print-errorlogs -t 30 \
       --wrapper "valgrind --quiet --error-exitcode=9 --leak-check=full --show-leak-kinds=definite --errors-for-leak-kinds=definite --suppressions=$PWD/tests/gst/valgrind.supp" \
-      gst_element model_cache safetensors pth 2>&1 | sed "s, *$,," | tee "$logs/valgrind.txt" || status=$?
+      gst_element model_cache safetensors pth 2>&1 | sed -u "s, *$,," | tee "$logs/valgrind.txt" || status=$?
     exit "$status"
     ;;
   soak | soak-real)
@@ -91,7 +91,9 @@ case $mode in
     mkdir -p build-coverage/coverage
     gcovr -r . --object-directory build-coverage -j "$jobs" --exclude-unreachable-branches --exclude-throw-branches \
       -e tests -e bench -e build -e build-coverage \
-      --html-details build-coverage/coverage/index.html --txt "$logs/coverage.txt"
+      --html-details build-coverage/coverage/index.html --txt build-coverage/coverage/coverage.txt
+    # Only files that were built are counted: a list of a few tests says little of the others.
+    { echo "# ./test.sh coverage, tests: ${CPL_COVERAGE_TESTS:-all}"; cut -c 1-72 build-coverage/coverage/coverage.txt | sed "s, *$,,"; } >"$logs/coverage.txt"
     tail -n 3 "$logs/coverage.txt"
     exit "$status"
     ;;

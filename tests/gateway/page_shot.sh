@@ -3,7 +3,8 @@
 #
 # page_shot.sh OUT.png [BUILD]: the gateway's page with two cameras, in rain and in snow, restored by
 # the shipped model, and one that is away. The cameras turn slowly before the pictures of tests/data;
-# cpldegrade makes the weather. Needs chromium and ffmpeg; with pngquant the picture is small.
+# cpldegrade makes the weather. Every frame is restored, on one CPU, so that the page shows what it is
+# for on a busy machine too. Needs chromium and ffmpeg; with pngquant the picture is small.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 out=$1 build=$(realpath "${2:-build}")
@@ -29,6 +30,8 @@ cat >"$scratch/cameras.toml" <<'TOML'
 port = 0
 [http]
 port = 15543
+[model]
+threads = 1
 [defaults]
 reconnect_max_seconds = 2
 max_latency_ms = 0
