@@ -12,6 +12,7 @@ import tempfile
 import frames
 import networks
 
+PARTS = ["bench", "sweep", "frames", "network"]   # in this order: PyTorch's threads come last
 SWEEP = ["640x360", "960x540", "1280x720", "1920x1080", "2560x1440", "3840x2160"]
 
 
@@ -20,6 +21,13 @@ def machine():
         if line.startswith("model name"):
             return f"{line.split(':', 1)[1].strip()}, {os.cpu_count()} CPUs"
     return platform.machine()
+
+
+def cpu_flags():
+    for line in open("/proc/cpuinfo"):
+        if line.startswith("flags"):
+            return line.split()
+    return []
 
 
 def cpl_json(cpl, *words):
@@ -78,6 +86,10 @@ def plot(rows):
 
 def markdown(result):
     net, whole = result["network"], result["frames"]
+    peaks = ", ".join(f"{name} {gmacs:.0f}" for name, gmacs in net["peak_gmacs"].items())
+    bf16 = ("ONNX Runtime's CPU kernels have no bf16 convolution."
+            if "bf16" in net["peak_gmacs"] else
+            "This processor multiplies no bf16, so all are in fp32.")
     versions = ", ".join(f"{k} {v}" for k, v in result["versions"].items() if k != "CPUs")
     lines = ["# Beside peers", "",
              f"`bench/peers/run.sh --commit`, one run: {result['machine']}, {net['threads']} "
@@ -86,9 +98,8 @@ def markdown(result):
              "## The same network", "",
              f"The network proper at {net['size']}, one prompt folded in, same inputs; contenders "
              "take turns. Peak: a 2048^3 product of the same type by PyTorch in the same turns "
-             f"(fp32 {net['peak_gmacs']['fp32']:.0f}, bf16 {net['peak_gmacs']['bf16']:.0f} GMAC/s). "
-             "Deviation: largest difference from ours in float32, of the largest value. ONNX "
-             "Runtime's CPU kernels have no bf16 convolution.", "",
+             f"({peaks} GMAC/s). Deviation: largest difference from ours in float32, of the largest "
+             f"value. {bf16}", "",
              "| | median ms | best ms | of the peak | time over ours, same precision | deviation |",
              "|---|---:|---:|---:|---:|---:|"]
     for name, ms in net["ms"].items():
@@ -107,9 +118,10 @@ def markdown(result):
         lines.append(f"| {row['size']} | {row['element_ms']:.1f} | "
                      f"{1e6 * row['element_ms'] / row['pixels']:.1f} | {row['network_ms']:.1f} | "
                      f"{row['rss_mb']:.0f} | {row['first_frame_s']:.2f} |")
+    both = [result["bench"]] + ([result["bench_avx2"]] if "bench_avx2" in result else [])
     lines += ["", "## `cpl bench`", "",
-              "| | this machine | AVX2 only |", "|---|---:|---:|"]
-    both = [result["bench"], result["bench_avx2"]]
+              "| | this machine |" + (" AVX2 only |" if len(both) > 1 else ""),
+              "|---|" + "---:|" * len(both)]
 
     def row(title, value):
         lines.append(f"| {title} | " + " | ".join(value(b) for b in both) + " |")
@@ -138,6 +150,8 @@ def main():
     parser.add_argument("--size", default="1280x720")
     parser.add_argument("--threads", type=int, default=min(2, os.cpu_count()))
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS,
+                        help="measure these only; the table takes the others from the runs before")
     parser.add_argument("--commit", action="store_true", help="write bench/results/peers.*")
     parser.add_argument("--build", required=True, type=pathlib.Path, help=argparse.SUPPRESS)
     parser.add_argument("--root", required=True, type=pathlib.Path, help=argparse.SUPPRESS)
@@ -149,24 +163,50 @@ def main():
     model = info["path"]
     commit = subprocess.run(["git", "-C", options.root, "rev-parse", "--short", "HEAD"],
                             capture_output=True, text=True).stdout.strip()
-    result = {"machine": machine(), "model": pathlib.Path(model).name, "commit": commit,
-              "macs_per_pixel": info["macs_per_pixel"]}
-    # What the element and the command do comes first: PyTorch's threads are not there yet.
-    result["bench"] = cpl_json(cpl, "bench", "--model", model, "--size", options.size,
-                               "--threads", options.threads)
-    result["bench_avx2"] = cpl_json(cpl, "bench", "--model", model, "--size", options.size,
-                                    "--threads", options.threads, "--isa", "avx2")
-    for bench in (result["bench"], result["bench_avx2"]):
-        bench["model"] = pathlib.Path(bench["model"]).name
-    result["sweep"] = sweep(cpl, model, options.threads)
-    result["frames"] = frames.measure(size, options.threads, model)
-    result["network"] = networks.compare(
-        options.build / "bench" / "peers_contender", model, options.prompt, size, options.threads,
-        options.rounds, info["macs_per_pixel"])
-    result["versions"] = {**networks.versions(), **frames.versions()}
+    flags = cpu_flags()
 
-    folder = options.root / ("bench/results" if options.commit else "out/peers")
-    folder.mkdir(parents=True, exist_ok=True)
+    def bench():
+        def run(*more):
+            return cpl_json(cpl, "bench", "--model", model, "--size", options.size, "--threads",
+                            options.threads, *more)
+        found = {"bench": run()}
+        if "avx512f" in flags:
+            found["bench_avx2"] = run("--isa", "avx2")
+        for one in found.values():
+            one["model"] = pathlib.Path(one["model"]).name
+        return found
+
+    def network():
+        return {"network": networks.compare(
+            options.build / "bench" / "peers_contender", model, options.prompt, size,
+            options.threads, options.rounds, info["macs_per_pixel"], "avx512_bf16" in flags),
+            "versions": {**networks.versions(), **frames.versions()}}
+
+    measure = {"bench": bench, "network": network,
+               "sweep": lambda: {"sweep": sweep(cpl, model, options.threads)},
+               "frames": lambda: {"frames": frames.measure(size, options.threads, model)}}
+    about = {"machine": machine(), "model": pathlib.Path(model).name, "commit": commit,
+             "macs_per_pixel": info["macs_per_pixel"], "size": options.size,
+             "threads": options.threads}
+    scratch = options.root / "out/peers"
+    scratch.mkdir(parents=True, exist_ok=True)
+    def file_of(part):
+        return scratch / f"part-{part}.json"
+
+    for part in PARTS:
+        if part in options.parts:
+            file_of(part).write_text(json.dumps({"about": about, "found": measure[part]()}))
+    result = dict(about)
+    for part in PARTS:
+        if not file_of(part).exists():
+            sys.exit(f"peers: no table yet: part {part} has not run")
+        kept = json.loads(file_of(part).read_text())
+        if kept["about"] != about:
+            sys.exit(f"peers: no table: part {part} was measured on another machine, commit, "
+                     "model, size or number of threads; run it again")
+        result.update(kept["found"])
+
+    folder = options.root / "bench/results" if options.commit else scratch
     text = markdown(result)
     (folder / "peers.json").write_text(json.dumps(result, indent=1) + "\n")
     (folder / "peers.md").write_text(text)

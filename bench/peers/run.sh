@@ -6,7 +6,7 @@
 # instead, and the element behind the conversions that pipelines have today; and the time by size of
 # the frame.
 #
-#   bench/peers/run.sh [--model M] [--size 1280x720] [--threads 2] [--rounds 7] [--commit]
+#   bench/peers/run.sh [--model M] [--size 1280x720] [--threads 2] [--rounds 7] [--parts P ...] [--commit]
 #
 # Nothing else should run meanwhile. Needs a build (./build.sh; BUILD names another folder), ffmpeg and
 # frei0r-plugins, and sets up the rest in a virtual environment outside the clone (PyTorch's whole
