@@ -27,10 +27,6 @@ mkdir -p "$work"
   summary build
   echo '$ ninja -C build -t commands cuda/kernels.o'
   ninja -C build -t commands cuda/kernels.o | tail -n 1 | fold -sw 150
-  begin=$(date +%s)
-  (cd build && eval "$(ninja -t commands cuda/kernels.o | tail -n 1 | sed 's|-o cuda/kernels.o|-o cuda-logs/kernels.o|; s|-MF [^ ]*|-MF cuda-logs/kernels.d|')") 2>&1 |
-    head -n 20
-  echo "compiled without a word in $(($(date +%s) - begin)) s"
   echo '$ tests/cuda/list_code.py build/cuda/libcpl_cuda.so'
   tests/cuda/list_code.py build/cuda/libcpl_cuda.so
   echo '$ readelf -d build/cuda/libcpl_cuda.so'
