@@ -305,6 +305,28 @@ TEST_F(SamplerTest, H264LeavesItsMarksTheSameEachTime) {
   EXPECT_EQ(Make(1).size(), 2u);
 }
 
+TEST_F(SamplerTest, WhatStandsInFrontIsClearAndStill) {
+  recipe_.foreground_share = 1;
+  stage_.batch = {{"clean", 2}, {"noise", 2}, {"haze", 8}};
+  Recipe plain = recipe_;
+  plain.foreground_share = 0;
+  WorkerPool pool(2, nullptr);
+  const Batch with = Sampler(recipe_).Make(stage_, 1, pool);
+  const Batch without = Sampler(plain).Make(stage_, 1, pool);
+  EXPECT_EQ(with[0].input, with[0].target);
+  EXPECT_NE(with[0].input, without[0].input);
+  EXPECT_EQ(with[1].input, without[1].input) << "a sensor's noise is everywhere";
+  // Haze leaves next to no value as it is, but where something is in front of it.
+  const auto untouched = [](const Group& group) {
+    double count = 0;
+    for (std::size_t i = 0; i < group.input[0].size(); ++i) {
+      count += group.input[0][i] == group.target[0][i];
+    }
+    return count / static_cast<double>(group.input[0].size());
+  };
+  EXPECT_GT(untouched(with[2]), untouched(without[2]) + 0.1);
+}
+
 TEST_F(SamplerTest, ABankGivesOtherSamplesButTheSameForAnyThreads) {
   recipe_.bank = 5;
   const Sampler sampler(recipe_), other(recipe_);

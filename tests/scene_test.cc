@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "cpl/error.h"
+#include "train/foreground.h"
 
 namespace cpl::train {
 namespace {
@@ -142,6 +143,37 @@ TEST(SceneTest, SoftPicturesAreEnlarged) {
     enlarged |= across < 40;
   }
   EXPECT_TRUE(enlarged);
+}
+
+TEST(ForegroundTest, CoversAPartThatStaysAsItIs) {
+  const std::vector<ClipSource> sources = {{{Map(250, 250)}}};
+  int parts = 0, texts = 0;
+  for (int seed = 0; seed < 60; ++seed) {
+    Rng rng(seed), again(seed);
+    const Foreground foreground = MakeForeground(sources, rng, 64);
+    cv::Mat weather(64, 64, CV_8UC3, cv::Scalar(10, 20, 30));
+    cv::Mat clear(64, 64, CV_8UC3, cv::Scalar(200, 100, 50));
+    Lay(foreground, weather);
+    Lay(foreground, clear);
+    int same = 0, untouched = 0;
+    for (int y = 0; y < 64; ++y) {
+      for (int x = 0; x < 64; ++x) {
+        same += weather.at<cv::Vec3b>(y, x) == clear.at<cv::Vec3b>(y, x);
+        untouched += weather.at<cv::Vec3b>(y, x) == cv::Vec3b(10, 20, 30);
+      }
+    }
+    const double covered = cv::mean(foreground.cover)[0] / 255;
+    EXPECT_NEAR(same / 4096.0, covered, 0.1) << seed;
+    EXPECT_NEAR(untouched / 4096.0, 1 - covered, 0.1) << seed;
+    EXPECT_LT(covered, 0.8) << seed;
+    parts += covered > 0.12;
+    texts += covered <= 0.3;
+    cv::Mat other(64, 64, CV_8UC3, cv::Scalar(10, 20, 30));
+    Lay(MakeForeground(sources, again, 64), other);
+    EXPECT_EQ(Difference(weather, other), 0) << seed;
+  }
+  EXPECT_GT(parts, 25);
+  EXPECT_GT(texts, 8);
 }
 
 TEST(SceneTest, ShrinksWithinItsLimits) {

@@ -208,6 +208,7 @@ Recipe LoadRecipe(const std::string& path, const std::vector<std::string>& overr
   top.Node("init");
   Table init(recipe, root["init"].as_table(), "init");
   init.Read("from", recipe.init_from);
+  init.Read("grow", recipe.init_grow);
   init.Done();
   top.Node("cpr");
   ReadCpr(recipe, root["cpr"].as_table());

@@ -111,9 +111,11 @@ struct Recipe {
                           // again; 0: drawn anew for each sample
   double h264_share = 0;  // of samples made of clean pictures that go through H.264
   double soft_share = 0;  // of samples made of clean pictures that are enlarged, up to three times
+  double foreground_share = 0;  // of those that something clear stands in front of (foreground.h)
   int workers = 0;  // threads that make the next batch meanwhile; 0: the trainer's own, in turn
 
   std::string init_from;  // a model to start from, a path or a name; empty: random weights
+  bool init_grow = false;  // it may be a smaller live network, which is grown (init_from.h)
 
   std::vector<Stage> stages;
 

@@ -4,10 +4,12 @@
 #include <algorithm>
 #include <opencv2/imgcodecs.hpp>
 #include <opencv2/imgproc.hpp>
+#include <optional>
 
 #include "cpl/error.h"
 #include "degrade/degrade.h"
 #include "model/pixels.h"
+#include "train/foreground.h"
 #include "train/h264.h"
 
 namespace cpl::train {
@@ -21,6 +23,7 @@ using degrade::Rng;
 constexpr std::uint64_t kSceneStream = 1;
 constexpr std::uint64_t kWeatherStream = 2;
 constexpr std::uint64_t kCodecStream = 3;
+constexpr std::uint64_t kForegroundStream = 4;
 
 // Frames before a single one that is coded as a video's.
 constexpr int kLeadFrames = 2;
@@ -28,6 +31,8 @@ constexpr int kLeadFrames = 2;
 // x264's scale; cameras at 2 to 4 Mbit/s for 1080p are in the middle of this.
 constexpr int kFinestQuantizer = 20;
 constexpr int kCoarsestQuantizer = 38;
+
+constexpr double kLeastHaze = 0.15;
 
 // What joins another degradation.
 constexpr Kind kWeather[] = {Kind::kNoise, Kind::kRain, Kind::kSnow, Kind::kHaze};
@@ -63,6 +68,11 @@ void Merge(degrade::Spec& spec, const degrade::Spec& other) {
   if (other.haze) spec.haze = other.haze;
   if (other.blur) spec.blur = other.blur;
   if (other.low_light) spec.low_light = other.low_light;
+}
+
+// Weather is beyond what stands in front; a sensor's noise, blur and darkness are not.
+bool MayStandBehind(const degrade::Spec& spec) {
+  return !spec.noise && !spec.blur && !spec.low_light;
 }
 
 }  // namespace
@@ -123,6 +133,17 @@ void Sampler::TryMakeSample(const Stage& stage, const LayerBank* bank, std::int6
     spec = DrawSpec(kinds, stage, weather);
   }
 
+  Rng front(recipe_.seed, static_cast<std::uint64_t>(step), index, kForegroundStream + again);
+  std::optional<Foreground> foreground;
+  if (MayStandBehind(spec) && front.Chance(static_cast<float>(recipe_.foreground_share))) {
+    foreground = MakeForeground(set_.clean, front, stage.patch);
+  }
+  // Streaks and flakes fall in front of some of it: then it is a part of the scene as any other.
+  const bool falls_in_front = foreground && (spec.rain || spec.snow) && front.Chance(0.5f);
+  if (falls_in_front) {
+    for (cv::Mat& frame : clean) Lay(*foreground, frame);
+  }
+
   std::vector<cv::Mat> inputs = clean;
   if (!kinds.Empty()) {
     std::vector<float> pixels(values);
@@ -137,6 +158,13 @@ void Sampler::TryMakeSample(const Stage& stage, const LayerBank* bank, std::int6
       degrader.Apply(view, t);
       inputs[t] = cv::Mat(stage.patch, stage.patch, CV_8UC3);
       degrade::ToU8(view, inputs[t].data, static_cast<std::ptrdiff_t>(inputs[t].step));
+    }
+  }
+  if (foreground && !falls_in_front) {
+    for (int t = 0; t < frames; ++t) {
+      Lay(*foreground, clean[t]);
+      // Without a degradation they share their pixels.
+      if (inputs[t].data != clean[t].data) Lay(*foreground, inputs[t]);
     }
   }
   if (coded) {
@@ -173,6 +201,9 @@ degrade::Spec Sampler::DrawSpec(const KindSet& kinds, const Stage& stage, Rng& w
   }
   degrade::RandomOptions options;
   options.codec_share = 0.15;
+  // Less of it cannot be told from a soft, pale picture, and a router that is taught to looks for
+  // haze everywhere.
+  if (kinds == KindSet(Kind::kHaze) && stage.router_weight > 0) options.min_level = kLeastHaze;
   spec = degrade::RandomSpec(kinds, weather, options);
   if (weather.Chance(static_cast<float>(stage.mixed))) {
     // The second kind stays weaker: the label says what dominates.

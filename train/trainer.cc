@@ -249,10 +249,13 @@ Trainer::Trainer(const Recipe& recipe, bool resume, Communicator* communicator)
   if (recipe.workers > 0) run.makers = std::make_unique<WorkerPool>(recipe.workers, nullptr);
   at::set_num_threads(1);
   run.trainee = MakeTrainee(run.recipe, run.device);
-  const Parameters start = recipe.init_from.empty() || resume
-                               ? run.trainee->Initial()
-                               : WeightsToStartFrom(recipe.init_from, run.trainee->Shapes(),
-                                                    run.trainee->Metadata({}).at("config"));
+  const GrowInto grow{recipe.model, recipe.prompts, recipe.seed};
+  const bool may_grow = recipe.init_grow && recipe.architecture == "live";
+  const Parameters start =
+      recipe.init_from.empty() || resume
+          ? run.trainee->Initial()
+          : WeightsToStartFrom(recipe.init_from, run.trainee->Shapes(),
+                               run.trainee->Metadata({}).at("config"), may_grow ? &grow : nullptr);
   for (const auto& [name, tensor] : start.items()) {
     run.parameters.Add(name, tensor.to(run.device).requires_grad_(true));
   }
