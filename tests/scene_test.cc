@@ -155,16 +155,22 @@ TEST(ForegroundTest, CoversAPartThatStaysAsItIs) {
     cv::Mat clear(64, 64, CV_8UC3, cv::Scalar(200, 100, 50));
     Lay(foreground, weather);
     Lay(foreground, clear);
-    int same = 0, untouched = 0;
     for (int y = 0; y < 64; ++y) {
       for (int x = 0; x < 64; ++x) {
-        same += weather.at<cv::Vec3b>(y, x) == clear.at<cv::Vec3b>(y, x);
-        untouched += weather.at<cv::Vec3b>(y, x) == cv::Vec3b(10, 20, 30);
+        const cv::Vec3b seen = weather.at<cv::Vec3b>(y, x);
+        switch (foreground.cover.at<std::uint8_t>(y, x)) {
+          case 0:
+            ASSERT_EQ(seen, cv::Vec3b(10, 20, 30)) << seed;
+            break;
+          case 255:
+            ASSERT_EQ(seen, clear.at<cv::Vec3b>(y, x)) << seed;
+            ASSERT_EQ(seen, foreground.colour.at<cv::Vec3b>(y, x)) << seed;
+            break;
+        }
       }
     }
     const double covered = cv::mean(foreground.cover)[0] / 255;
-    EXPECT_NEAR(same / 4096.0, covered, 0.1) << seed;
-    EXPECT_NEAR(untouched / 4096.0, 1 - covered, 0.1) << seed;
+    EXPECT_GT(covered, 0) << seed;
     EXPECT_LT(covered, 0.8) << seed;
     parts += covered > 0.12;
     texts += covered <= 0.3;
