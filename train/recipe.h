@@ -114,7 +114,7 @@ struct Recipe {
   double foreground_share = 0;  // of those that something clear stands in front of (foreground.h)
   int workers = 0;  // threads that make the next batch meanwhile; 0: the trainer's own, in turn
 
-  std::string init_from;  // a model to start from, a path or a name; empty: random weights
+  std::string init_from;   // a model to start from, a path or a name; empty: random weights
   bool init_grow = false;  // it may be a smaller live network, which is grown (init_from.h)
 
   std::vector<Stage> stages;
