@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // How fast training samples are made, on one thread: each kind of sample, with and without what a
-// recipe may add (layers out of a bank, H.264), as a ratio to plain clean ones of the same run.
+// recipe may add (layers out of a bank, H.264), as a ratio to plain ones of the first kind.
+// Times are the processor's, so that other work on the machine counts little.
 //
-//   ninja -C build bench/sampler_bench && build/bench/sampler_bench DIR [SECONDS]
+//   ninja -C build bench/sampler_bench && build/bench/sampler_bench DIR [SECONDS [PROMPT...]]
 //
-// DIR is a folder of clean photos. The share of a whole step is what `data_share` in a run's
-// log.jsonl says.
-#include <chrono>
+// DIR is a folder of clean photos. With PROMPTs, only those, and without H.264: for a profile. The
+// share of a whole step is what `data_share` in a run's log.jsonl says.
+#include <time.h>
+
 #include <cstdio>
 #include <cstdlib>
 #include <string>
@@ -23,7 +25,9 @@ using cpl::train::Stage;
 using cpl::train::WorkerPool;
 
 double Seconds() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+  timespec now = {};
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+  return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
 }
 
 // Milliseconds for one sample of the prompt.
@@ -46,7 +50,7 @@ double Measure(const Sampler& sampler, int frames, const std::string& prompt, do
 
 int main(int argc, char** argv) {
   if (argc < 2) {
-    std::fprintf(stderr, "usage: sampler_bench DIR [SECONDS for each figure]\n");
+    std::fprintf(stderr, "usage: sampler_bench DIR [SECONDS for each figure [PROMPT...]]\n");
     return 1;
   }
   const double seconds = argc > 2 ? std::atof(argv[2]) : 1;
@@ -54,6 +58,8 @@ int main(int argc, char** argv) {
     Recipe recipe;
     recipe.sources = {{argv[1]}};
     recipe.prompts = {"clean", "noise", "rain", "snow", "haze", "blur", "lowlight"};
+    const bool some = argc > 3;
+    if (some) recipe.prompts.assign(argv + 3, argv + argc);
     Recipe banked = recipe;
     banked.bank = 64;
     Recipe coded = recipe;
@@ -61,14 +67,14 @@ int main(int argc, char** argv) {
     const Sampler plain(recipe), bank(banked), h264(coded);
     std::printf("milliseconds a sample of 128x128 on one thread\n");
     std::printf("%-8s %-10s %8s %8s %8s %8s\n", "frames", "prompt", "plain", "bank", "h264",
-                "/clean");
+                "/first");
     for (int frames : {1, 5}) {
       double clean = 0;
       for (const std::string& prompt : recipe.prompts) {
         const double a = Measure(plain, frames, prompt, seconds);
         const double b = Measure(bank, frames, prompt, seconds);
-        const double c = Measure(h264, frames, prompt, seconds);
-        if (prompt == "clean") clean = a;
+        const double c = some ? 0 : Measure(h264, frames, prompt, seconds);
+        if (prompt == recipe.prompts[0]) clean = a;
         std::printf("%-8d %-10s %8.2f %8.2f %8.2f %8.1f\n", frames, prompt.c_str(), a, b, c,
                     a / clean);
       }

@@ -501,6 +501,11 @@ TEST_F(Cli, LooksAtDataBeforeTraining) {
   }
   EXPECT_GT(ReadRgb(Path("run/samples/data-one.png")).rows, 128);
   EXPECT_FALSE(fs::exists(Path("run/checkpoint.safetensors")));
+
+  // The recipe is not taken for one more setting.
+  ExpectSuccess({"train", "--dry-run", "--set", "stage.one.steps=2", "--set",
+                 "run.output=" + Path("other"), Path("recipe.toml")});
+  EXPECT_TRUE(fs::exists(Path("other/samples/data-one.png")));
 }
 
 TEST_F(Cli, TunesAModelForFootage) {

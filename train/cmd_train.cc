@@ -166,9 +166,11 @@ void AddTrainCommand(CLI::App& app) {
   CLI::App* command = app.add_subcommand("train", "Train a model as a recipe says");
   command->add_option("recipe", options->recipe, "TOML file; docs/training.md explains its keys");
   command->add_flag("--resume", options->resume, "go on from the run's checkpoint");
-  command->add_option("--set", options->overrides,
-                      "override a key of the recipe: data.root=DIR, stage.NAME.steps=1000 "
-                      "(may be given again)");
+  command
+      ->add_option("--set", options->overrides,
+                   "override a key of the recipe: data.root=DIR, stage.NAME.steps=1000 "
+                   "(may be given again)")
+      ->allow_extra_args(false);  // what follows may be the recipe
   command
       ->add_option("--device", options->device,
                    "cpu (default) or cuda; short for --set run.device=...")

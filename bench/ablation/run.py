@@ -2,29 +2,33 @@
 # SPDX-License-Identifier: Apache-2.0
 """What are prompts, their sparsity and the contrastive regularisation worth, at equal budgets?
 
-    bench/ablation/run.py --clean DIR --out DIR [--cpl build/train/cpl] [--minutes 10] [--seeds 3]
+    bench/ablation/run.py --clean DIR --out DIR [--eval DIR] [--steps 2000 | --minutes 10] [--seeds 3]
 
 Trains the small live network of recipe.toml in each variant below with each seed, from the same photos, on data that is
-the same for all variants of a seed. A budget is time: each variant is first run for a moment to see how many steps it
-makes in --minutes (a contrastive step costs more, so it gets fewer of them); --steps N gives all the same number
-instead. Of the photos in DIR every fourth is kept for measuring: `cpl degrade` makes the evaluation set of them, at
-level 0.5. Figures are of Y, by `cpl eval --prompt-matrix`.
+the same for all variants of a seed. A budget is a number of --steps that is the same for all; or --minutes: each variant
+is first run for a moment to see how many steps it makes in them (a contrastive step costs more, so it gets fewer).
 
-OUT gets every run's recipe, log and model, one JSON file for each evaluation, and report.md: mean and spread (the
-standard deviation over seeds) of PSNR for each degradation, the matrix of degradations and forced prompts, and what a
-wrong prompt costs: PSNR with the right one less the mean with those of the other degradations. Runs that are done
-already are kept, so an interrupted ablation goes on where it was.
+Of the photos in DIR every fourth is kept for measuring: `cpl degrade` makes an evaluation set of them, at level 0.5, by
+what the training degrades with. --eval names another one, DIR/KIND/{input,target}, whose kinds are called as prompts
+with digits behind, or not (noise25). Figures are of Y, by `cpl eval --prompt-matrix`.
+
+OUT gets every run's recipe, log and model, a JSON file for each evaluation, and report.md and report.json: mean and
+spread (the standard deviation over seeds) of PSNR for each degradation, the matrix of degradations and forced prompts,
+and what a wrong prompt costs: PSNR with the right one less the mean with those of the other degradations. Seed after
+seed is trained, then all is measured. What is done already is kept and a run that was interrupted is resumed, so an
+ablation goes on where it was.
 """
 import argparse
 import json
 import pathlib
+import shutil
 import statistics
 import subprocess
 import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 KINDS = ["noise", "rain", "snow", "haze"]
-CPR = ["cpr.weight=0.1", "cpr.negatives=2"]
+CPR = ["cpr.weight=0.1"]
 VARIANTS = {
     "end_to_end": ["model.framework=end_to_end"],
     "prompt (dense)": ["model.framework=prompt"],
@@ -33,6 +37,7 @@ VARIANTS = {
     "spm + cpr, no cap": ["model.framework=cpl", *CPR, "cpr.cap=false"],
     "spm + cpr, negatives learn": ["model.framework=cpl", *CPR, "cpr.negative_gradient=true"],
 }
+FIRST_FOUR = list(VARIANTS)[:4]
 
 
 def run(command):
@@ -70,8 +75,12 @@ def prepare(args):
 
 def train(args, folder, sets, seed, steps):
     sets = [*sets, f"seed={seed}", f"data.root={args.out}", f"run.output={folder}", f"stage.single.steps={steps}",
-            f"run.threads={args.threads}"]
+            f"run.threads={args.threads}", "run.checkpoint_seconds=60"]
     arguments = [part for assignment in sets for part in ("--set", assignment)]
+    if (folder / "checkpoint.safetensors").exists():
+        arguments.append("--resume")
+    elif folder.exists():
+        shutil.rmtree(folder)
     run([args.cpl, "train", HERE / "recipe.toml", *arguments])
 
 
@@ -97,68 +106,104 @@ def spread(values):
     return f"{statistics.mean(values):.2f} ± {deviation:.2f}"
 
 
-def report(args, found, steps):
-    lines = ["| variant | steps | " + " | ".join(KINDS) + " | mean | a wrong prompt costs |", "|---" * (len(KINDS) + 4) + "|"]
-    matrices = []
-    for name, runs in found.items():
-        rows = {kind: [r["kinds"][kind]["psnr_y"] for r in runs] for kind in KINDS}
-        means = [statistics.mean(r["kinds"][kind]["psnr_y"] for kind in KINDS) for r in runs]
-        cost = []
-        for r in runs:
-            for kind in KINDS:
-                row = r["matrix"][kind]
-                cost.append(row[kind] - statistics.mean(row[other] for other in KINDS if other != kind))
-        per_seed = [statistics.mean(cost[i * len(KINDS):(i + 1) * len(KINDS)]) for i in range(len(runs))]
-        lines.append(f"| {name} | {steps[name]} | " + " | ".join(spread(rows[k]) for k in KINDS) +
-                     f" | {spread(means)} | {spread(per_seed)} |")
+def measure(args, name, seed, base, result):
+    """PSNR of each degradation, and with each prompt forced where there are any, of one model."""
+    if not result.exists():
+        folder = args.out / "runs" / f"{name} {seed}"
+        matrix = [] if name == "end_to_end" else ["--prompt-matrix"]
+        run([args.cpl, "eval", "--model", folder / "model.safetensors", "--data", base, "--threads", args.threads,
+             "--no-ssim", *matrix, "--json", result])
+    found = json.loads(result.read_text())
+    for part in ("kinds", "matrix"):
+        found[part] = {kind.rstrip("0123456789"): row for kind, row in found.get(part, {}).items()}
+    return found
+
+
+def summarise(runs):
+    """Of a variant: its seeds' evaluations."""
+    psnr = {kind: [r["kinds"][kind]["psnr_y"] for r in runs] for kind in KINDS}
+    summary = {"psnr_y": psnr, "mean": [statistics.mean(seed) for seed in zip(*psnr.values())]}
+    if "clean" in runs[0]["kinds"]:
+        summary["clean"] = [r["kinds"]["clean"]["psnr_y"] for r in runs]
+    if runs[0]["matrix"]:
         prompts = list(runs[0]["matrix"][KINDS[0]])
+        summary["matrix"] = {kind: {prompt: [r["matrix"][kind][prompt] for r in runs] for prompt in prompts} for kind in KINDS}
+        summary["cost"] = [statistics.mean(row[kind] - statistics.mean(row[other] for other in KINDS if other != kind)
+                                           for kind, row in r["matrix"].items() if kind in KINDS) for r in runs]
+    return summary
+
+
+def report(args, title, found, steps):
+    head = ["variant", "steps", *KINDS, "mean", "clean", "a wrong prompt costs"]
+    lines = ["", f"## {title}", "", "| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+    matrices, summaries = [], {}
+    for name, runs in found.items():
+        summary = summaries[name] = summarise(runs)
+        cells = [name, str(steps[name]), *(spread(summary["psnr_y"][kind]) for kind in KINDS), spread(summary["mean"]),
+                 spread(summary["clean"]) if "clean" in summary else "", spread(summary["cost"]) if "cost" in summary else ""]
+        lines.append("| " + " | ".join(cells) + " |")
+        if "matrix" not in summary:
+            continue
+        prompts = list(summary["matrix"][KINDS[0]])
         matrices += ["", f"{name}: rows are degradations, columns forced prompts", "",
                      "| | " + " | ".join(prompts) + " |", "|---" * (len(prompts) + 1) + "|"]
         for kind in KINDS:
-            cells = [f"{statistics.mean(r['matrix'][kind][p] for r in runs):.2f}" for p in prompts]
-            matrices.append(f"| {kind} | " + " | ".join(cells) + " |")
-    first = next(iter(found.values()))[0]
-    inputs = " | ".join(f"{first['kinds'][k]['psnr_input_y']:.2f}" for k in KINDS)
-    mean = statistics.mean(first["kinds"][k]["psnr_input_y"] for k in KINDS)
-    lines.append(f"| (the input) | | {inputs} | {mean:.2f} | |")
-    budget = f"{args.steps} steps" if args.steps else f"{args.minutes:g} minutes on {args.threads} threads"
-    head = f"PSNR of Y in dB, mean ± standard deviation over {args.seeds} seeds; each run: {budget}."
-    text = "\n".join([head, "", *lines, *matrices, ""])
-    (args.out / "report.md").write_text(text)
-    print(text)
+            means = [f"{statistics.mean(summary['matrix'][kind][prompt]):.2f}" for prompt in prompts]
+            matrices.append(f"| {kind} | " + " | ".join(means) + " |")
+    inputs = [next(iter(found.values()))[0]["kinds"][kind]["psnr_input_y"] for kind in KINDS]
+    cells = ["(the input)", "", *(f"{psnr:.2f}" for psnr in inputs), f"{statistics.mean(inputs):.2f}", "", ""]
+    lines.append("| " + " | ".join(cells) + " |")
+    return [*lines, *matrices], {"input_y": dict(zip(KINDS, inputs)), "variants": summaries}
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--clean", type=pathlib.Path, required=True, help="folder of clean photos")
     parser.add_argument("--out", type=pathlib.Path, required=True)
+    parser.add_argument("--eval", type=pathlib.Path, help="one more set to measure on")
     parser.add_argument("--cpl", type=pathlib.Path, default=HERE.parent.parent / "build/train/cpl")
     parser.add_argument("--minutes", type=float, default=10, help="of training for each run")
     parser.add_argument("--steps", type=int, default=0, help="the same number of steps for all, instead of --minutes")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--pictures", type=int, default=12, help="photos to measure on")
-    parser.add_argument("--variants", nargs="*", default=list(VARIANTS), choices=list(VARIANTS))
+    parser.add_argument("--variants", nargs="*", default=FIRST_FOUR, choices=list(VARIANTS))
+    parser.add_argument("--train-only", action="store_true", help="measure in a later call")
     args = parser.parse_args()
     args.out = args.out.resolve()
     args.out.mkdir(parents=True, exist_ok=True)
     prepare(args)
-    found, steps = {}, {}
-    for name in args.variants:
-        steps[name] = steps_in(args, name, VARIANTS[name])
-        found[name] = []
-        for seed in range(1, args.seeds + 1):
+    steps = {name: steps_in(args, name, VARIANTS[name]) for name in args.variants}
+    done = 0
+    for seed in range(1, args.seeds + 1):
+        for name in args.variants:
             folder = args.out / "runs" / f"{name} {seed}"
-            result = folder / "eval.json"
-            if not result.exists():
-                if folder.exists():
-                    subprocess.run(["rm", "-rf", str(folder)], check=True)
+            if not (folder / "done").exists():
+                begin = time.monotonic()
                 train(args, folder, VARIANTS[name], seed, steps[name])
-                run([args.cpl, "eval", "--model", folder / "model.safetensors", "--data", args.out / "eval",
-                     "--prompt-matrix", "--json", result])
-            found[name].append(json.loads(result.read_text()))
-            print(f"{name}, seed {seed}: {found[name][-1]['mean']['psnr_y']:.2f} dB", flush=True)
-    report(args, found, steps)
+                (folder / "done").touch()
+                print(f"{name}, seed {seed}: trained in {time.monotonic() - begin:.0f} s", flush=True)
+        done = seed
+    if args.train_only:
+        return
+    text, data = [], {"steps": steps, "seeds": done, "sets": {}}
+    sets = {"own degradations": args.out / "eval", **({"other degradations": args.eval} if args.eval else {})}
+    for title, base in sets.items():
+        found = {}
+        for name in args.variants:
+            found[name] = []
+            for seed in range(1, done + 1):
+                result = args.out / "runs" / f"{name} {seed}" / f"{title.split()[0]}.json"
+                found[name].append(measure(args, name, seed, base, result))
+                print(f"{title}: {name}, seed {seed}", flush=True)
+        lines, data["sets"][title] = report(args, title, found, steps)
+        text += lines
+    budget = f"{args.steps} steps" if args.steps else f"{args.minutes:g} minutes on {args.threads} threads"
+    head = f"PSNR of Y in dB, mean ± standard deviation over {done} seeds; each run: {budget}."
+    text = "\n".join([head, *text, ""])
+    (args.out / "report.md").write_text(text)
+    (args.out / "report.json").write_text(json.dumps(data, indent=1) + "\n")
+    print(text)
 
 
 if __name__ == "__main__":
