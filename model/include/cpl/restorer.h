@@ -128,7 +128,7 @@ class Restorer {
 
   // While on, no call waits for other streams' frames, and one that does goes on at once: before a
   // flush, or the end of the stream. The one function that any thread may call at any time.
-  virtual void Hurry(bool on) {}
+  virtual void Hurry(bool /*on*/) {}
 };
 
 // Loaded weights. Thread-safe; streams keep their model alive.
