@@ -8,15 +8,9 @@
 #include "model/restore_call.h"
 
 namespace cpl {
-namespace {
 
 using cuda::LookJob;
 using cuda::SceneState;
-
-// The first look at a scene is worth more patches than the ones that follow.
-constexpr int kFirstLookFactor = 10;
-
-}  // namespace
 
 DeviceLook::DeviceLook(DeviceModel& model)
     : model_(model),
@@ -68,14 +62,8 @@ FrameReport DeviceLook::Look(const ConstFrameView& in, const RestoreParams& para
     if (first) TakeAnswer(true);
     looked_ = true;
   }
-  FrameReport report;
+  FrameReport report = router_.Report(params);
   report.scene_cut = scene_cut_;
-  report.prompt = params.prompt == kAutoPrompt ? router_.prompt() : params.prompt;
-  report.confidence = router_.probabilities()[static_cast<std::size_t>(report.prompt)];
-  if (model_.clean() >= 0) {
-    report.clean = router_.probabilities()[static_cast<std::size_t>(model_.clean())];
-  }
-  report.bypassed = params.prompt == kAutoPrompt && params.bypass_clean && router_.clear();
   report.total_ms = Milliseconds() - begin;
   return report;
 }
@@ -91,8 +79,8 @@ void DeviceLook::Ask(const ConstFrameView& in, bool route, cuda::Stream stream) 
   job.in = cuda::MakePicture(in);
   const bool first = looks_ == 0;
   if (route) {
-    const int most = model_.config().router_patches * (first ? kFirstLookFactor : 1);
-    job.count = std::min({RouterTiles(in.width, in.height), most, cuda::kMostPatches});
+    job.count = std::min(RouterLook(in.width, in.height, model_.config().router_patches, first),
+                         cuda::kMostPatches);
     for (int i = 0; i < job.count; ++i) {
       const PatchPlace place = RouterPatchPlace(in.width, in.height, patches_seen_ + i);
       job.place[i] = {static_cast<std::int16_t>(place.x), static_cast<std::int16_t>(place.y)};

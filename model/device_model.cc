@@ -6,6 +6,7 @@
 #include "model/device_batch.h"
 #include "model/device_network.h"
 #include "model/device_weights.h"
+#include "model/model_info.h"
 
 namespace cpl {
 namespace {
@@ -55,21 +56,7 @@ Precision DevicePrecision(Precision asked, const cuda::Device& device) {
 DeviceModel::DeviceModel(const std::string& path, const ModelOptions& options, cuda::Device& device)
     : device_(device), file_(LoadLiveModel(path)), torch_device_(TorchDevice(device)) {
   precision_ = DevicePrecision(options.precision, device);
-  const auto metadata = [&](const char* key) {
-    const auto it = file_.metadata.find(key);
-    return it == file_.metadata.end() ? std::string() : it->second;
-  };
-  info_.path = path;
-  info_.architecture = "live";
-  info_.framework = file_.config.framework;
-  info_.prompts = file_.prompts;
-  info_.parameters = file_.parameters.Count();
-  info_.tensors = static_cast<std::int64_t>(file_.parameters.items().size());
-  info_.macs_per_pixel = file_.config.MacsPerPixel(256, 256);
-  info_.config = file_.config.ToJson();
-  info_.recipe = metadata("recipe");
-  info_.steps = metadata("steps");
-  info_.metrics = metadata("metrics");
+  info_ = InfoOf(path, "live", file_);
   const auto clean = std::find(file_.prompts.begin(), file_.prompts.end(), "clean");
   clean_ = clean == file_.prompts.end() ? -1 : static_cast<int>(clean - file_.prompts.begin());
   for (const auto& [name, tensor] : file_.parameters.items()) {

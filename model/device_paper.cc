@@ -11,6 +11,7 @@
 #include "model/device_network.h"
 #include "model/device_paper_net.h"
 #include "model/device_weights.h"
+#include "model/model_info.h"
 #include "model/paper_model_file.h"
 #include "model/pixels.h"
 #include "model/restore_call.h"
@@ -34,21 +35,7 @@ class DevicePaperModel final : public Model {
     }
     precision_ = DevicePrecision(options.precision, device);
     const PaperModelFile model = ReadPaperModel(file);
-    const auto metadata = [&](const char* key) {
-      const auto it = model.metadata.find(key);
-      return it == model.metadata.end() ? std::string() : it->second;
-    };
-    info_.path = path;
-    info_.architecture = "sparse_prompt_ir";
-    info_.framework = model.config.framework;
-    info_.prompts = model.prompts;
-    info_.parameters = model.parameters.Count();
-    info_.tensors = static_cast<std::int64_t>(model.parameters.items().size());
-    info_.macs_per_pixel = model.config.MacsPerPixel(256, 256);
-    info_.config = model.config.ToJson();
-    info_.recipe = metadata("recipe");
-    info_.steps = metadata("steps");
-    info_.metrics = metadata("metrics");
+    info_ = InfoOf(path, "sparse_prompt_ir", model);
     weights_.emplace(model.config, model.parameters, torch_device_, ScalarTypeOf(precision_));
     device_.Synchronize(nullptr);
   }

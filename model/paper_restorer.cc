@@ -10,6 +10,7 @@
 
 #include "cpl/error.h"
 #include "model/cpu.h"
+#include "model/model_info.h"
 #include "model/open_model.h"
 #include "model/paper_frame.h"
 #include "model/paper_model_file.h"
@@ -44,21 +45,7 @@ class PaperModel final : public Model {
       }
       tile_ = options.tile / kSparsePromptIrStride * kSparsePromptIrStride;
     }
-    const auto metadata = [&](const char* key) {
-      const auto it = model.metadata.find(key);
-      return it == model.metadata.end() ? std::string() : it->second;
-    };
-    info_.path = path;
-    info_.architecture = "sparse_prompt_ir";
-    info_.framework = model.config.framework;
-    info_.prompts = model.prompts;
-    info_.parameters = model.parameters.Count();
-    info_.tensors = static_cast<std::int64_t>(model.parameters.items().size());
-    info_.macs_per_pixel = model.config.MacsPerPixel(256, 256);
-    info_.config = model.config.ToJson();
-    info_.recipe = metadata("recipe");
-    info_.steps = metadata("steps");
-    info_.metrics = metadata("metrics");
+    info_ = InfoOf(path, "sparse_prompt_ir", model);
     weights_ =
         std::make_shared<StripWeights>(model.config, model.parameters,
                                        precision_ == Precision::kBf16 ? at::kBFloat16 : at::kFloat);

@@ -14,6 +14,7 @@
 #include "model/exec_folded.h"
 #include "model/exec_stream.h"
 #include "model/model_file.h"
+#include "model/model_info.h"
 #include "model/open_model.h"
 #include "model/pixels.h"
 #include "model/prompt_mix.h"
@@ -23,9 +24,6 @@
 
 namespace cpl {
 namespace {
-
-// The first look at a scene is worth more patches than the ones that follow.
-constexpr int kFirstLookFactor = 10;
 
 class LiveModel final : public Model {
  public:
@@ -38,21 +36,7 @@ class LiveModel final : public Model {
     // what one gets there, asked for or not.
     if (options.precision != Precision::kFp32) bf16_ = exec::Bf16Kernels();
     threads_ = options.threads > 0 ? options.threads : AvailableCpus();
-    const auto metadata = [&](const char* key) {
-      const auto it = file_.metadata.find(key);
-      return it == file_.metadata.end() ? std::string() : it->second;
-    };
-    info_.path = path;
-    info_.architecture = "live";
-    info_.framework = file_.config.framework;
-    info_.prompts = file_.prompts;
-    info_.parameters = file_.parameters.Count();
-    info_.tensors = static_cast<std::int64_t>(file_.parameters.items().size());
-    info_.macs_per_pixel = file_.config.MacsPerPixel(256, 256);
-    info_.config = file_.config.ToJson();
-    info_.recipe = metadata("recipe");
-    info_.steps = metadata("steps");
-    info_.metrics = metadata("metrics");
+    info_ = InfoOf(path, "live", file_);
     const auto clean = std::find(file_.prompts.begin(), file_.prompts.end(), "clean");
     clean_ = clean == file_.prompts.end() ? -1 : static_cast<int>(clean - file_.prompts.begin());
     packed_.resize(file_.prompts.size());
@@ -180,20 +164,14 @@ class LiveStream final : public Restorer {
       }
       looked_ = true;
     }
-    FrameReport report;
+    FrameReport report = router_.Report(params);
     report.scene_cut = scene_cut_;
-    report.prompt = params.prompt == kAutoPrompt ? router_.prompt() : params.prompt;
-    report.confidence = router_.probabilities()[report.prompt];
-    if (model_->clean() >= 0) report.clean = router_.probabilities()[model_->clean()];
-    report.bypassed = params.prompt == kAutoPrompt && params.bypass_clean && router_.clear();
     report.total_ms = Milliseconds() - begin;
     return report;
   }
 
   void Route(const ConstFrameView& in) {
-    const LiveConfig& config = model_->config();
-    const int most = config.router_patches * (looks_ == 0 ? kFirstLookFactor : 1);
-    const int count = std::min(RouterTiles(in.width, in.height), most);
+    const int count = RouterLook(in.width, in.height, model_->config().router_patches, looks_ == 0);
     patches_.resize(static_cast<std::size_t>(count) * kRouterPatch * kRouterPatch * kCellChannels);
     ReadRouterPatches(in, patches_seen_, count, patches_.data());
     patches_seen_ += count;

@@ -45,6 +45,11 @@ int RouterTiles(int width, int height) {
          std::max(1, CellsAcross(height) / kRouterPatch);
 }
 
+int RouterLook(int width, int height, int most, bool first) {
+  constexpr int kFirstLookFactor = 10;
+  return std::min(RouterTiles(width, height), most * (first ? kFirstLookFactor : 1));
+}
+
 PatchPlace RouterPatchPlace(int width, int height, std::int64_t index) {
   // The R2 sequence (Roberts, 2018): the plane's counterpart of multiples of the golden ratio.
   const double n = static_cast<double>(index);
@@ -110,6 +115,16 @@ bool SceneCut::Update(const ConstFrameView& frame) {
 
 RouterState::RouterState(int prompts, int conditioning, int clean)
     : clean_(clean), probabilities_(prompts), conditioning_(conditioning) {}
+
+FrameReport RouterState::Report(const RestoreParams& params) const {
+  const bool chooses = params.prompt == kAutoPrompt;
+  FrameReport report;
+  report.prompt = chooses ? prompt_ : params.prompt;
+  report.confidence = probabilities_[static_cast<std::size_t>(report.prompt)];
+  if (clean_ >= 0) report.clean = probabilities_[static_cast<std::size_t>(clean_)];
+  report.bypassed = chooses && params.bypass_clean && clear_;
+  return report;
+}
 
 void RouterState::Reset() {
   frames_ = 0;

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "cpl/frame.h"
+#include "cpl/restorer.h"
 
 namespace cpl {
 
@@ -27,6 +28,10 @@ PatchPlace RouterPatchPlace(int width, int height, std::int64_t index);
 
 // How many patches a frame is worth at most: as many as fit without overlap.
 int RouterTiles(int width, int height);
+
+// How many are looked at in a frame, where `most` is the model's number of them: the first look at
+// a scene is worth more than those that follow.
+int RouterLook(int width, int height, int most, bool first);
 
 // Says whether a frame belongs to another scene than the one before it, from the mean colours of
 // blocks of the inputs; restored pictures would hide a cut behind the state's own inertia.
@@ -55,6 +60,9 @@ class RouterState {
 
   // Takes a frame's probabilities and conditioning vector.
   void Update(const std::vector<float>& probabilities, const std::vector<float>& conditioning);
+
+  // What is known, and which prompt a frame with these parameters gets.
+  FrameReport Report(const RestoreParams& params) const;
 
   int prompt() const { return prompt_; }
   bool clear() const { return clear_; }  // clean for sure, and for some time

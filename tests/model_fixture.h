@@ -43,7 +43,7 @@ void WriteModel(const std::string& path, const LiveConfig& config, Weights weigh
 
 // The paper's network, small: with golden weights (golden_weights.h), the output's scaled down so
 // that the residual is a fraction of the picture, as a trained network's is.
-SparsePromptIrConfig SmallPaperConfig(const std::string& framework);
+SparsePromptIrConfig SmallPaperConfig(const std::string& framework = "cpl");
 void WritePaperModel(const std::string& path, const std::string& framework);
 
 // A picture with structure in memory of its own.

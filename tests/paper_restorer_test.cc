@@ -22,18 +22,8 @@ namespace cpl {
 namespace {
 
 using test::BytePsnr;
+using test::SmallPaperConfig;
 using test::TestFrame;
-
-SparsePromptIrConfig SmallPaper(const std::string& framework = "cpl") {
-  SparsePromptIrConfig config;
-  config.dim = 16;
-  config.num_blocks = {1, 1, 1, 1};
-  config.num_refinement_blocks = 1;
-  config.prompt_dim = {8, 8, 16};
-  config.prompt_size = {8, 8, 8};
-  config.framework = framework;
-  return config;
-}
 
 // A trained network's residual is a fraction of the picture; that of the golden weights is not.
 constexpr double kResidual = 0.02;
@@ -61,7 +51,7 @@ class PaperRestorer : public testing::Test {
   }
 
   std::shared_ptr<Model> Load(const ModelOptions& options = {Precision::kFp32, 2}) {
-    const SparsePromptIrConfig config = SmallPaper();
+    const SparsePromptIrConfig config = SmallPaperConfig();
     Write(config, SmallParameters(config));
     return LoadModel(path_, options);
   }
@@ -83,14 +73,15 @@ TEST_F(PaperRestorer, SaysWhatItIs) {
   EXPECT_EQ(info.architecture, "sparse_prompt_ir");
   EXPECT_EQ(info.framework, "cpl");
   EXPECT_EQ(info.prompts.size(), 5u);
-  EXPECT_EQ(info.tensors, static_cast<std::int64_t>(SparsePromptIrShapes(SmallPaper(), 5).size()));
-  EXPECT_DOUBLE_EQ(info.macs_per_pixel, SmallPaper().MacsPerPixel(256, 256));
+  EXPECT_EQ(info.tensors,
+            static_cast<std::int64_t>(SparsePromptIrShapes(SmallPaperConfig(), 5).size()));
+  EXPECT_DOUBLE_EQ(info.macs_per_pixel, SmallPaperConfig().MacsPerPixel(256, 256));
 }
 
 // Residual and rounding as the definition has them, padding included: the sizes are no multiples.
 TEST_F(PaperRestorer, IsTheNetworkOnTheReflectedPicture) {
   const auto model = Load();
-  const SparsePromptIrConfig config = SmallPaper();
+  const SparsePromptIrConfig config = SmallPaperConfig();
   for (const auto& [width, height] : {std::pair{16, 16}, {33, 50}, {64, 35}}) {
     TestFrame frame(PixelFormat::kRGB, width, height, 3, ColorMatrix::kBT709, ColorRange::kFull);
     at::Tensor picture = at::empty({1, 3, height, width});
@@ -216,7 +207,7 @@ TEST_F(PaperRestorer, TilesAreRoutedOnceAndCloseToTheWhole) {
 }
 
 TEST_F(PaperRestorer, RefusesWhatDoesNotFit) {
-  const SparsePromptIrConfig config = SmallPaper();
+  const SparsePromptIrConfig config = SmallPaperConfig();
   const auto refused = [&](const std::function<void()>& call, const std::string& reason) {
     try {
       call();
@@ -226,7 +217,7 @@ TEST_F(PaperRestorer, RefusesWhatDoesNotFit) {
     }
   };
   const Parameters parameters = SmallParameters(config);
-  Write(config, parameters, {{"config", SmallPaper("end_to_end").ToJson()}});
+  Write(config, parameters, {{"config", SmallPaperConfig("end_to_end").ToJson()}});
   refused([&] { LoadModel(path_, {}); }, "disagree");
   SparsePromptIrConfig other = config;
   other.num_blocks[3] = 2;
@@ -247,7 +238,7 @@ TEST_F(PaperRestorer, RefusesWhatDoesNotFit) {
 }
 
 TEST_F(PaperRestorer, EndToEndHasNoPrompts) {
-  const SparsePromptIrConfig config = SmallPaper("end_to_end");
+  const SparsePromptIrConfig config = SmallPaperConfig("end_to_end");
   Write(config, SmallParameters(config), {{"prompts", R"(["restore"])"}});
   const auto model = LoadModel(path_, {Precision::kFp32, 1});
   EXPECT_EQ(model->info().framework, "end_to_end");

@@ -92,18 +92,7 @@ Foreground MakeForeground(const std::vector<ClipSource>& sources, Rng& rng, int 
 }
 
 void Lay(const Foreground& foreground, cv::Mat& picture) {
-  for (int y = 0; y < picture.rows; ++y) {
-    std::uint8_t* to = picture.ptr<std::uint8_t>(y);
-    const std::uint8_t* colour = foreground.colour.ptr<std::uint8_t>(y);
-    const std::uint8_t* cover = foreground.cover.ptr<std::uint8_t>(y);
-    for (int x = 0; x < picture.cols; ++x) {
-      if (cover[x] == 0) continue;
-      for (int c = 0; c < 3; ++c) {
-        const int mixed = to[3 * x + c] * (255 - cover[x]) + colour[3 * x + c] * cover[x];
-        to[3 * x + c] = static_cast<std::uint8_t>((mixed + 127) / 255);
-      }
-    }
-  }
+  LayOver(foreground.colour, foreground.cover, picture);
 }
 
 }  // namespace cpl::train

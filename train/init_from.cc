@@ -2,6 +2,7 @@
 #include "train/init_from.h"
 
 #include <algorithm>
+#include <functional>
 #include <nlohmann/json.hpp>
 #include <set>
 

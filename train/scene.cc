@@ -231,18 +231,9 @@ void Paste(const Mover& mover, cv::Point2f at, cv::Mat& patch) {
   cv::warpAffine(mover.texture, texture, shift, place.size(), cv::INTER_LINEAR,
                  cv::BORDER_REPLICATE);
   cv::warpAffine(mover.cover, cover, shift, place.size(), cv::INTER_LINEAR, cv::BORDER_CONSTANT);
-  for (int y = 0; y < seen.height; ++y) {
-    const int from = seen.y - place.y + y;
-    const std::uint8_t* colour = texture.ptr<std::uint8_t>(from) + 3 * (seen.x - place.x);
-    const std::uint8_t* part = cover.ptr<std::uint8_t>(from) + (seen.x - place.x);
-    std::uint8_t* to = patch.ptr<std::uint8_t>(seen.y + y) + 3 * seen.x;
-    for (int x = 0; x < seen.width; ++x) {
-      for (int c = 0; c < 3; ++c) {
-        const int mixed = to[3 * x + c] * (255 - part[x]) + colour[3 * x + c] * part[x];
-        to[3 * x + c] = static_cast<std::uint8_t>((mixed + 127) / 255);
-      }
-    }
-  }
+  const cv::Rect part = seen - place.tl();
+  cv::Mat under = patch(seen);
+  LayOver(texture(part), cover(part), under);
 }
 
 // 256 x 3 table of new light: gamma, contrast, brightness and white balance, mild, or night.
@@ -342,6 +333,20 @@ std::vector<cv::Mat> MakeCleanClip(const std::vector<ClipSource>& sources, std::
     clip.push_back(out);
   }
   return clip;
+}
+
+void LayOver(const cv::Mat& colour, const cv::Mat& cover, cv::Mat& picture) {
+  for (int y = 0; y < picture.rows; ++y) {
+    const std::uint8_t* from = colour.ptr<std::uint8_t>(y);
+    const std::uint8_t* part = cover.ptr<std::uint8_t>(y);
+    std::uint8_t* to = picture.ptr<std::uint8_t>(y);
+    for (int x = 0; x < picture.cols; ++x) {
+      for (int c = 0; c < 3; ++c) {
+        const int mixed = to[3 * x + c] * (255 - part[x]) + from[3 * x + c] * part[x];
+        to[3 * x + c] = static_cast<std::uint8_t>((mixed + 127) / 255);
+      }
+    }
+  }
 }
 
 bool PairFits(cv::Size input, cv::Size target) {

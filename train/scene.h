@@ -48,6 +48,10 @@ std::vector<cv::Mat> MakeCleanClip(const std::vector<ClipSource>& sources, std::
                                    degrade::Rng& rng, int patch, int frames,
                                    const SceneOptions& options = {});
 
+// Mixes `colour` over `picture`, in place: `cover` (CV_8UC1) is how much of it is seen, of 255. All
+// of one size; the pictures CV_8UC3.
+void LayOver(const cv::Mat& colour, const cv::Mat& cover, cv::Mat& picture);
+
 // Whether pictures of these sizes show the same: equal sizes, or a target that has a frame besides,
 // equally wide on opposite sides and up to 32 pixels (RESIDE's indoor set).
 bool PairFits(cv::Size input, cv::Size target);
