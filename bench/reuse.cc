@@ -88,7 +88,7 @@ void Run(const LiveModelFile& model, const std::string& kind, const cv::Mat& cle
     const at::Tensor x = Cells(frame, stride);
     if (t == 0) {
       const at::Tensor patch = x.slice(2, 0, kRouterPatch).slice(3, 0, kRouterPatch);
-      cond = RunRouter(model.parameters, patch, 1).cond;
+      cond = RunRouter(model.config, model.parameters, patch, 1).cond;
     }
     const Blend blend = BlendFrame(net, x, memory, cond);
     const LiveOutput out = RunLive(model.config, net.convs, blend.x, blend.side, cond);

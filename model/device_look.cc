@@ -15,7 +15,7 @@ using cuda::SceneState;
 DeviceLook::DeviceLook(DeviceModel& model)
     : model_(model),
       device_(model.gpu()),
-      router_(Prompts(), Conditioning(), model.clean()),
+      router_(Prompts(), Conditioning(), model.clean(), model.config().router_pooling),
       pinned_(device_.NewPinned(sizeof(float) *
                                 static_cast<std::size_t>(Prompts() + Conditioning() + 1))),
       answered_(device_.NewEvent()) {}
@@ -110,8 +110,8 @@ void DeviceLook::Route(int count, cuda::Stream stream) {
   const cuda::Kernels& kernels = device_.kernels();
   Launched(kernels.judge_scene(BytesAs<LookJob>(job_), BytesAs<SceneState>(scene_), stream));
   Launched(kernels.read_patches(BytesAs<LookJob>(job_), count, patches_.data_ptr<float>(), stream));
-  const cpl::Route route =
-      RunRouter(model_.heads(), patches_.narrow(0, 0, count).permute({0, 3, 1, 2}), count);
+  const cpl::Route route = RunRouter(model_.config(), model_.heads(),
+                                     patches_.narrow(0, 0, count).permute({0, 3, 1, 2}), count);
   answer_.narrow(0, 0, Prompts()).copy_(at::softmax(route.logits[0], 0));
   answer_.narrow(0, Prompts(), Conditioning()).copy_(route.cond[0]);
   answer_.narrow(0, Prompts() + Conditioning(), 1).copy_(cuts_);

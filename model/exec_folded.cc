@@ -67,7 +67,8 @@ RouterExecutor MakeRouter(const LiveConfig& config, const Parameters& parameters
                           const Kernels& kernels) {
   Arrays arrays;
   return RouterExecutor(arrays.Head(config, parameters, "router"),
-                        arrays.Head(config, parameters, "conditioner"), kernels);
+                        arrays.Head(config, parameters, "conditioner"), config.router_pooling,
+                        kernels);
 }
 
 }  // namespace cpl::exec

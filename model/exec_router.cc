@@ -18,8 +18,8 @@ void RouterExecutor::Dense::Run(const float* from, float* to) const {
   }
 }
 
-RouterExecutor::Head::Head(const HeadArrays& arrays, const Kernels& kernels)
-    : hidden(arrays.hidden), output(arrays.output) {
+RouterExecutor::Head::Head(const HeadArrays& arrays, RouterPooling how, const Kernels& kernels)
+    : pooling(how), hidden(arrays.hidden), output(arrays.output) {
   int side = kRouterPatch;
   pictures.emplace_back(side, side, kCellChannels);
   for (const ConvArrays& conv : arrays.convs) {
@@ -33,45 +33,76 @@ RouterExecutor::Head::Head(const HeadArrays& arrays, const Kernels& kernels)
   for (Rows& picture : pictures) picture.Hold(picture.height());
   features.resize(arrays.hidden.in);
   hidden_out.resize(arrays.hidden.out);
+  patch_out.resize(arrays.output.out);
 }
 
-void RouterExecutor::Head::Run(const float* patches, int count, float* out) {
-  std::fill(features.begin(), features.end(), 0.f);
-  const std::size_t channels = features.size() / 2;
-  for (int patch = 0; patch < count; ++patch) {
-    for (int y = 0; y < kRouterPatch; ++y, patches += kRouterPatch * kCellChannels) {
-      std::copy_n(patches, kRouterPatch * kCellChannels, pictures[0].Row(y));
-    }
-    for (std::size_t i = 0; i < convs.size(); ++i) {
-      const Rows* const from[] = {&pictures[i]};
-      convs[i].Run(biases[i].data(), from, 0, pictures[i + 1].height(), true, nullptr,
-                   &pictures[i + 1]);
-    }
-    const Rows& last = pictures.back();
-    for (std::size_t c = 0; c < channels; ++c) {
-      float sum = 0, most = last.RowOrZeros(0)[c];
-      for (int y = 0; y < last.height(); ++y) {
-        for (int x = 0; x < last.width(); ++x) {
-          const float value = last.RowOrZeros(y)[x * last.channels() + c];
-          sum += value;
-          // A NaN stays.
-          if (!(value <= most)) most = value;
-        }
-      }
-      features[c] += sum / static_cast<float>(last.width() * last.height());
-      features[channels + c] += most;
-    }
+void RouterExecutor::Head::Convolve(const float* patch) {
+  for (int y = 0; y < kRouterPatch; ++y, patch += kRouterPatch * kCellChannels) {
+    std::copy_n(patch, kRouterPatch * kCellChannels, pictures[0].Row(y));
   }
-  for (float& feature : features) feature /= static_cast<float>(count);
-  hidden.Run(features.data(), hidden_out.data());
+  for (std::size_t i = 0; i < convs.size(); ++i) {
+    const Rows* const from[] = {&pictures[i]};
+    convs[i].Run(biases[i].data(), from, 0, pictures[i + 1].height(), true, nullptr,
+                 &pictures[i + 1]);
+  }
+}
+
+// Mean and maximum of each channel of the last picture.
+void RouterExecutor::Head::AddFeatures() {
+  const std::size_t channels = features.size() / 2;
+  const Rows& last = pictures.back();
+  for (std::size_t c = 0; c < channels; ++c) {
+    float sum = 0, most = last.RowOrZeros(0)[c];
+    for (int y = 0; y < last.height(); ++y) {
+      for (int x = 0; x < last.width(); ++x) {
+        const float value = last.RowOrZeros(y)[x * last.channels() + c];
+        sum += value;
+        // A NaN stays.
+        if (!(value <= most)) most = value;
+      }
+    }
+    features[c] += sum / static_cast<float>(last.width() * last.height());
+    features[channels + c] += most;
+  }
+}
+
+void RouterExecutor::Head::Answer(const float* of, float* out) {
+  hidden.Run(of, hidden_out.data());
   for (float& value : hidden_out) value = value < 0 ? 0 : value;
   output.Run(hidden_out.data(), out);
 }
 
+void RouterExecutor::Head::Run(const float* patches, int count, float* out) {
+  constexpr std::size_t kPatchValues =
+      static_cast<std::size_t>(kRouterPatch) * kRouterPatch * kCellChannels;
+  const auto divide = [&](float* values, std::size_t size) {
+    for (std::size_t i = 0; i < size; ++i) values[i] /= static_cast<float>(count);
+  };
+  std::fill(features.begin(), features.end(), 0.f);
+  if (pooling == RouterPooling::kFeatures) {
+    for (int patch = 0; patch < count; ++patch) {
+      Convolve(patches + patch * kPatchValues);
+      AddFeatures();
+    }
+    divide(features.data(), features.size());
+    Answer(features.data(), out);
+    return;
+  }
+  std::fill_n(out, patch_out.size(), 0.f);
+  for (int patch = 0; patch < count; ++patch) {
+    std::fill(features.begin(), features.end(), 0.f);
+    Convolve(patches + patch * kPatchValues);
+    AddFeatures();
+    Answer(features.data(), patch_out.data());
+    for (std::size_t i = 0; i < patch_out.size(); ++i) out[i] += patch_out[i];
+  }
+  divide(out, patch_out.size());
+}
+
 RouterExecutor::RouterExecutor(const HeadArrays& router, const HeadArrays& conditioner,
-                               const Kernels& kernels) {
-  heads_.emplace_back(router, kernels);
-  heads_.emplace_back(conditioner, kernels);
+                               RouterPooling pooling, const Kernels& kernels) {
+  heads_.emplace_back(router, pooling, kernels);
+  heads_.emplace_back(conditioner, RouterPooling::kFeatures, kernels);
 }
 
 void RouterExecutor::Run(const float* patches, int count, float* probabilities, float* cond) {

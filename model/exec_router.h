@@ -29,7 +29,7 @@ struct HeadArrays {
 class RouterExecutor {
  public:
   // Copies the arrays.
-  RouterExecutor(const HeadArrays& router, const HeadArrays& conditioner,
+  RouterExecutor(const HeadArrays& router, const HeadArrays& conditioner, RouterPooling pooling,
                  const Kernels& kernels = BestKernels());
 
   int prompts() const { return static_cast<int>(heads_[0].output.bias.size()); }
@@ -47,13 +47,17 @@ class RouterExecutor {
     std::vector<float> weight, bias;
   };
   struct Head {
-    Head(const HeadArrays& arrays, const Kernels& kernels);
+    Head(const HeadArrays& arrays, RouterPooling pooling, const Kernels& kernels);
     void Run(const float* patches, int count, float* out);
+    void Convolve(const float* patch);
+    void AddFeatures();
+    void Answer(const float* of, float* out);
+    RouterPooling pooling;
     std::vector<PackedConv> convs;
     std::vector<std::vector<float>> biases;
     std::vector<Rows> pictures;  // the patch, and what each convolution makes of it
     Dense hidden, output;
-    std::vector<float> features, hidden_out;
+    std::vector<float> features, hidden_out, patch_out;
   };
 
   std::vector<Head> heads_;

@@ -63,9 +63,9 @@ void AddPairs(std::vector<ConvShape>& convs, const std::string& stem, int level,
 LiveConfig LiveConfig::FromJson(const std::string& text) {
   const json object = json::parse(text, nullptr, /*allow_exceptions=*/false);
   if (!object.is_object()) Bad("its config is no JSON object");
-  static constexpr const char* kKeys[] = {
-      "channels",        "encoder",        "decoder",   "conditioning",
-      "router_channels", "router_patches", "framework", "top_k"};
+  static constexpr const char* kKeys[] = {"channels",       "encoder",         "decoder",
+                                          "conditioning",   "router_channels", "router_patches",
+                                          "router_pooling", "framework",       "top_k"};
   for (const auto& [key, value] : object.items()) {
     if (std::find(std::begin(kKeys), std::end(kKeys), key) == std::end(kKeys)) {
       Bad("config key '" + key + "' is unknown to this version");
@@ -81,6 +81,14 @@ LiveConfig LiveConfig::FromJson(const std::string& text) {
   config.router_channels = ReadInts(object, "router_channels", 3, 4, 256);
   config.router_patches = ReadInt(object, "router_patches", 1, 64);
   config.top_k = ReadInt(object, "top_k", 1, 64);
+  // Files of before there was a choice have no such key.
+  if (const auto pooling = object.find("router_pooling"); pooling != object.end()) {
+    if (*pooling != "features" && *pooling != "logits") {
+      Bad("config 'router_pooling' is " + pooling->dump() +
+          ", expected \"features\" or \"logits\"");
+    }
+    if (*pooling == "logits") config.router_pooling = RouterPooling::kLogits;
+  }
   const auto framework = object.find("framework");
   if (framework == object.end() || !framework->is_string()) Bad("its config has no 'framework'");
   config.framework = framework->get<std::string>();
@@ -92,14 +100,15 @@ LiveConfig LiveConfig::FromJson(const std::string& text) {
 }
 
 std::string LiveConfig::ToJson() const {
-  const json object = {{"channels", channels},
-                       {"encoder", encoder},
-                       {"decoder", decoder},
-                       {"conditioning", conditioning},
-                       {"router_channels", router_channels},
-                       {"router_patches", router_patches},
-                       {"framework", framework},
-                       {"top_k", top_k}};
+  json object = {{"channels", channels},
+                 {"encoder", encoder},
+                 {"decoder", decoder},
+                 {"conditioning", conditioning},
+                 {"router_channels", router_channels},
+                 {"router_patches", router_patches},
+                 {"framework", framework},
+                 {"top_k", top_k}};
+  if (router_pooling == RouterPooling::kLogits) object["router_pooling"] = "logits";
   return object.dump();
 }
 

@@ -27,6 +27,13 @@ struct ConvShape {
   int logits = 0;
 };
 
+// What the router takes the mean of, over the patches of a frame.
+enum class RouterPooling {
+  kFeatures,  // what its convolutions found: what stands out in a part of the frame decides alone
+  kLogits,    // its answers, one a patch: a vote, in which a part that is clear, like a dashboard
+              // behind a windscreen in the fog, does not outshout the rest
+};
+
 // A U-Net on cells of 2x2 pixels (space-to-depth by 2). Level l works at 1/2^(l+1) of the frame's
 // size; a level's encoder and decoder hold so many residual pairs of 3x3 convolutions.
 struct LiveConfig {
@@ -36,6 +43,7 @@ struct LiveConfig {
   int conditioning = 16;  // length of the conditioning vector
   std::vector<int> router_channels = {16, 24, 32};
   int router_patches = 3;  // 64x64 pixels each, the most that are looked at in one frame
+  RouterPooling router_pooling = RouterPooling::kFeatures;
   std::string framework = "cpl";
   int top_k = 1;  // prompts mixed per frame
 

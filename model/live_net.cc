@@ -189,7 +189,7 @@ LiveOutput RunLive(const LiveConfig& config, const std::vector<FoldedConv>& conv
 namespace {
 
 at::Tensor RunHead(const Parameters& parameters, const std::string& head, const at::Tensor& patches,
-                   int patches_per_frame) {
+                   int patches_per_frame, RouterPooling pooling) {
   at::Tensor y = patches;
   for (int i = 1; i <= 3; ++i) {
     const std::string name = head + ".conv" + std::to_string(i);
@@ -197,19 +197,23 @@ at::Tensor RunHead(const Parameters& parameters, const std::string& head, const 
     y = at::conv2d(y, weight, parameters.Get(name + ".bias"), 2, weight.size(2) == 3 ? 1 : 0)
             .relu();
   }
+  const auto mean = [&](const at::Tensor& of_patches) {
+    return of_patches.view({-1, patches_per_frame, of_patches.size(1)}).mean(1);
+  };
   y = at::cat({y.mean({2, 3}), y.amax({2, 3})}, 1);
-  y = y.view({-1, patches_per_frame, y.size(1)}).mean(1);
+  if (pooling == RouterPooling::kFeatures) y = mean(y);
   y = at::linear(y, parameters.Get(head + ".hidden.weight"), parameters.Get(head + ".hidden.bias"))
           .relu();
-  return at::linear(y, parameters.Get(head + ".output.weight"),
-                    parameters.Get(head + ".output.bias"));
+  y = at::linear(y, parameters.Get(head + ".output.weight"), parameters.Get(head + ".output.bias"));
+  return pooling == RouterPooling::kFeatures ? y : mean(y);
 }
 
 }  // namespace
 
-Route RunRouter(const Parameters& parameters, const at::Tensor& patches, int patches_per_frame) {
-  return {RunHead(parameters, "router", patches, patches_per_frame),
-          RunHead(parameters, "conditioner", patches, patches_per_frame)};
+Route RunRouter(const LiveConfig& config, const Parameters& parameters, const at::Tensor& patches,
+                int patches_per_frame) {
+  return {RunHead(parameters, "router", patches, patches_per_frame, config.router_pooling),
+          RunHead(parameters, "conditioner", patches, patches_per_frame, RouterPooling::kFeatures)};
 }
 
 }  // namespace cpl

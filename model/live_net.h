@@ -90,7 +90,9 @@ struct Route {
   at::Tensor cond;    // [B, conditioning]
 };
 
-// Both heads. patches: [B * n, 12, 32, 32], the n patches of a frame one after another.
-Route RunRouter(const Parameters& parameters, const at::Tensor& patches, int patches_per_frame);
+// Both heads. patches: [B * n, 12, 32, 32], the n patches of a frame one after another. The
+// conditioning is always of the mean features.
+Route RunRouter(const LiveConfig& config, const Parameters& parameters, const at::Tensor& patches,
+                int patches_per_frame);
 
 }  // namespace cpl

@@ -85,7 +85,7 @@ class LiveStream final : public Restorer {
   explicit LiveStream(std::shared_ptr<LiveModel> model)
       : model_(std::move(model)),
         router_(static_cast<int>(model_->info().prompts.size()), model_->config().conditioning,
-                model_->clean()),
+                model_->clean(), model_->config().router_pooling),
         heads_(exec::MakeRouter(model_->config(), model_->parameters())) {}
 
   FrameReport Look(const ConstFrameView& in, const RestoreParams& params) override {

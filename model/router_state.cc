@@ -5,7 +5,6 @@
 #include <cmath>
 #include <cstring>
 
-#include "model/live_config.h"
 #include "model/pixels.h"
 
 namespace cpl {
@@ -15,6 +14,8 @@ namespace {
 constexpr double kMemory = 8;
 // Another prompt must lead by this much before it takes over.
 constexpr float kLead = 0.15f;
+// No frame is surer than this, which a float's softmax can be.
+constexpr float kLeastProbability = 1e-6f;
 
 // Blocks of the scene-cut test, and the mean change (white = 1) that makes a cut. A third of the
 // picture changing by a third of the range is one; weather, noise and movers stay far below.
@@ -113,8 +114,12 @@ bool SceneCut::Update(const ConstFrameView& frame) {
   return change > kCutChange;
 }
 
-RouterState::RouterState(int prompts, int conditioning, int clean)
-    : clean_(clean), probabilities_(prompts), conditioning_(conditioning) {}
+RouterState::RouterState(int prompts, int conditioning, int clean, RouterPooling pooling)
+    : clean_(clean),
+      pooling_(pooling),
+      logits_(prompts),
+      probabilities_(prompts),
+      conditioning_(conditioning) {}
 
 FrameReport RouterState::Report(const RestoreParams& params) const {
   const bool chooses = params.prompt == kAutoPrompt;
@@ -140,7 +145,19 @@ void RouterState::Update(const std::vector<float>& probabilities,
       mean[i] = frames_ == 1 ? value[i] : mean[i] + weight * (value[i] - mean[i]);
     }
   };
-  blend(probabilities_, probabilities);
+  if (pooling_ == RouterPooling::kFeatures) {
+    blend(probabilities_, probabilities);
+  } else {
+    std::vector<float> logits(probabilities);
+    for (float& value : logits) value = std::log(std::max(value, kLeastProbability));
+    blend(logits_, logits);
+    const float most = *std::max_element(logits_.begin(), logits_.end());
+    float sum = 0;
+    for (std::size_t i = 0; i < logits_.size(); ++i) {
+      sum += probabilities_[i] = std::exp(logits_[i] - most);
+    }
+    for (float& value : probabilities_) value /= sum;
+  }
   blend(conditioning_, conditioning);
   const int best = static_cast<int>(std::max_element(probabilities_.begin(), probabilities_.end()) -
                                     probabilities_.begin());

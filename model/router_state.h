@@ -8,6 +8,7 @@
 
 #include "cpl/frame.h"
 #include "cpl/restorer.h"
+#include "model/live_config.h"
 
 namespace cpl {
 
@@ -47,8 +48,11 @@ class SceneCut {
 // Smooths the router's answers and gives its choices inertia.
 class RouterState {
  public:
-  // `clean` is the index of the prompt that means "nothing to do", or -1.
-  RouterState(int prompts, int conditioning, int clean);
+  // `clean` is the index of the prompt that means "nothing to do", or -1. The mean over frames is
+  // of what the mean over patches is of: with kLogits it is the geometric one of the probabilities,
+  // in which frames that are sure weigh more than frames that lean.
+  RouterState(int prompts, int conditioning, int clean,
+              RouterPooling pooling = RouterPooling::kFeatures);
 
   void Reset();
 
@@ -71,11 +75,13 @@ class RouterState {
 
  private:
   int clean_;
+  RouterPooling pooling_;
   int prompt_ = 0;
   bool clear_ = false;
   float enter_clear_ = 0.9f;
   float leave_clear_ = 0.7f;
   std::int64_t frames_ = 0;
+  std::vector<float> logits_;  // means of logarithms, where those are averaged
   std::vector<float> probabilities_;
   std::vector<float> conditioning_;
 };

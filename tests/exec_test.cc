@@ -283,22 +283,25 @@ TEST_P(ExecKernels, TheNetworkIsRunLives) {
 }
 
 TEST_P(ExecKernels, TheHeadsAreRunRouters) {
-  LiveConfig config;
-  config.conditioning = 5;
-  config.router_channels = {6, 9, 20};
-  const Parameters parameters = InitialParameters(config, 3, 7);
-  const at::Tensor patches = Random({4, kRouterPatch, kRouterPatch, kCellChannels}, 1);
-  const Route expected = RunRouter(parameters, patches.permute({0, 3, 1, 2}), 4);
-  if (kernels_->element == Element::kBf16) GTEST_SKIP() << "the router is always float32";
-  RouterExecutor router = MakeRouter(config, parameters, *kernels_);
-  ASSERT_EQ(router.prompts(), 3);
-  ASSERT_EQ(router.conditioning(), 5);
-  const at::Tensor probabilities = at::empty({1, 3}), cond = at::empty({1, 5});
-  for (int i = 0; i < 2; ++i) {
-    router.Run(patches.const_data_ptr<float>(), 4, probabilities.data_ptr<float>(),
-               cond.data_ptr<float>());
-    EXPECT_LT(Error(probabilities, expected.logits.softmax(1)), kTolerance);
-    EXPECT_LT(Error(cond, expected.cond), kTolerance);
+  for (const RouterPooling pooling : {RouterPooling::kFeatures, RouterPooling::kLogits}) {
+    LiveConfig config;
+    config.router_pooling = pooling;
+    config.conditioning = 5;
+    config.router_channels = {6, 9, 20};
+    const Parameters parameters = InitialParameters(config, 3, 7);
+    const at::Tensor patches = Random({4, kRouterPatch, kRouterPatch, kCellChannels}, 1);
+    const Route expected = RunRouter(config, parameters, patches.permute({0, 3, 1, 2}), 4);
+    if (kernels_->element == Element::kBf16) GTEST_SKIP() << "the router is always float32";
+    RouterExecutor router = MakeRouter(config, parameters, *kernels_);
+    ASSERT_EQ(router.prompts(), 3);
+    ASSERT_EQ(router.conditioning(), 5);
+    const at::Tensor probabilities = at::empty({1, 3}), cond = at::empty({1, 5});
+    for (int i = 0; i < 2; ++i) {
+      router.Run(patches.const_data_ptr<float>(), 4, probabilities.data_ptr<float>(),
+                 cond.data_ptr<float>());
+      EXPECT_LT(Error(probabilities, expected.logits.softmax(1)), kTolerance);
+      EXPECT_LT(Error(cond, expected.cond), kTolerance);
+    }
   }
 }
 

@@ -94,6 +94,7 @@ TEST(LiveConfig, RefusesNonsenseByName) {
   refused(replaced("\"conditioning\":16", "\"conditioning\":1.5"), "conditioning");
   refused(replaced("\"framework\":\"cpl\"", "\"framework\":\"magic\""), "magic");
   refused(replaced("\"top_k\"", "\"top_q\""), "top_q");
+  refused(replaced("\"top_k\":1", "\"top_k\":1,\"router_pooling\":\"median\""), "router_pooling");
 }
 
 TEST(LiveNet, FoldingAPromptEqualsScalingItsChannels) {
@@ -277,7 +278,7 @@ TEST(LiveNet, GradientIsRight) {
   Parameters parameters = WithPrompts(config);
   const at::Tensor x = Random({2, 12, 16, 16}, 1), patches = Random({2, 12, 32, 32}, 2);
   const auto loss = [&] {
-    const Route route = RunRouter(parameters, patches, 1);
+    const Route route = RunRouter(config, parameters, patches, 1);
     const FoldedNet net = Fold(config, parameters, OneHot(3));
     Restored restored = RestoreFrame(config, net, x, NoMemory(), route.cond);
     restored = RestoreFrame(config, net, x.flip(0), restored.memory, route.cond);

@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 #include "degrade/rng.h"
 #include "model/live_config.h"
 #include "model/pixels.h"
@@ -108,6 +110,22 @@ TEST(RouterState, ClearHasHysteresis) {
   RouterState without(2, 1, -1);
   without.Update({1, 0}, {0});
   EXPECT_FALSE(without.clear()) << "a model without a clean prompt passes nothing";
+}
+
+TEST(RouterState, AveragesWhatThePatchesAre) {
+  // Three frames lean to the first, one is sure of the second.
+  const auto after = [](RouterPooling pooling) {
+    RouterState state(2, 1, -1, pooling);
+    for (int i = 0; i < 3; ++i) state.Update({0.7f, 0.3f}, {0});
+    state.Update({0, 1}, {0});
+    return state.probabilities();
+  };
+  const auto features = after(RouterPooling::kFeatures);
+  EXPECT_NEAR(features[0], 0.525, 1e-5);
+  EXPECT_NEAR(features[1], 0.475, 1e-5);
+  const auto logits = after(RouterPooling::kLogits);
+  EXPECT_NEAR(logits[0] + logits[1], 1, 1e-6);
+  EXPECT_NEAR(std::log(logits[0] / logits[1]), (3 * std::log(7. / 3) + std::log(1e-6)) / 4, 1e-3);
 }
 
 TEST(RouterState, ConditioningIsARunningMean) {

@@ -327,6 +327,50 @@ TEST_F(SamplerTest, WhatStandsInFrontIsClearAndStill) {
   EXPECT_GT(untouched(with[2]), untouched(without[2]) + 0.1);
 }
 
+TEST_F(SamplerTest, TurnsASampleAndItsTarget) {
+  stage_.batch = {{"clean", 1}, {"rain", 8}};
+  Recipe turned = recipe_;
+  turned.turned_share = 1;
+  WorkerPool pool(2, nullptr);
+  const Batch as_was = Sampler(recipe_).Make(stage_, 1, pool);
+  const Batch with = Sampler(turned).Make(stage_, 1, pool);
+  const int side = stage_.patch / 2;
+  // Channel c * 4 + dy * 2 + dx of a cell of a picture that was turned to the right (or left) comes
+  // from where it was.
+  const auto is_turned = [&](const std::vector<float>& from, const std::vector<float>& to,
+                             bool right) {
+    for (int y = 0; y < side * 2; ++y) {
+      for (int x = 0; x < side * 2; ++x) {
+        const int fy = right ? side * 2 - 1 - x : x, fx = right ? y : side * 2 - 1 - y;
+        const auto at = [&](int py, int px) {
+          return ((py / 2) * side + px / 2) * 12 + (py % 2) * 2 + px % 2;
+        };
+        for (int c = 0; c < 3; ++c) {
+          if (to[at(y, x) + c * 4] != from[at(fy, fx) + c * 4]) return false;
+        }
+      }
+    }
+    return true;
+  };
+  int rights = 0;
+  const std::size_t values = static_cast<std::size_t>(stage_.patch) * stage_.patch * 3;
+  for (int i = 0; i < 8; ++i) {
+    const auto one = [&](const std::vector<float>& all) {
+      return std::vector<float>(all.begin() + i * values, all.begin() + (i + 1) * values);
+    };
+    const bool right = is_turned(one(as_was[1].input[0]), one(with[1].input[0]), true);
+    rights += right;
+    for (int t = 0; t < stage_.frames; ++t) {
+      EXPECT_TRUE(is_turned(one(as_was[1].input[t]), one(with[1].input[t]), right)) << i;
+      EXPECT_TRUE(is_turned(one(as_was[1].target[t]), one(with[1].target[t]), right)) << i;
+    }
+  }
+  EXPECT_GT(rights, 0);
+  EXPECT_LT(rights, 8);
+  EXPECT_EQ(with[0].input, with[0].target);
+  EXPECT_NE(with[0].input, as_was[0].input);
+}
+
 TEST_F(SamplerTest, ABankGivesOtherSamplesButTheSameForAnyThreads) {
   recipe_.bank = 5;
   const Sampler sampler(recipe_), other(recipe_);

@@ -44,7 +44,7 @@ TEST_F(TrainerTest, OverfitsOneBatch) {
   mix[1] = 1;
   double first = 0, last = 0;
   for (int step = 0; step < 250; ++step) {
-    const Route route = RunRouter(parameters, x, 1);
+    const Route route = RunRouter(recipe.model, parameters, x, 1);
     const Restored restored =
         RestoreFrame(recipe.model, Fold(recipe.model, parameters, mix), x, NoMemory(), route.cond);
     const at::Tensor error = (restored.picture - target).square().mean();

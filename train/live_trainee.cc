@@ -62,7 +62,7 @@ class LiveTrainee final : public Trainee {
     const int cells = stage.patch / 2;
     const at::Tensor first = CellsTensor(group.input[0], group.samples, cells, device_);
     const int per_frame = (cells / kRouterPatch) * (cells / kRouterPatch);
-    const Route route = RunRouter(leaves, RouterPatches(first), per_frame);
+    const Route route = RunRouter(recipe_.model, leaves, RouterPatches(first), per_frame);
     const at::Tensor labels =
         at::full({group.samples}, group.prompt, at::TensorOptions(at::kLong).device(device_));
     const at::Tensor logits = route.logits.to(at::kFloat);

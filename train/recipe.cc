@@ -32,6 +32,9 @@ void ReadModel(Recipe& recipe, const toml::table* model_table) {
     model.Read("conditioning", recipe.model.conditioning, 1, 256);
     model.Read("router_channels", recipe.model.router_channels);
     model.Read("router_patches", recipe.model.router_patches, 1, 64);
+    std::string pooling = "features";
+    model.ReadOneOf("router_pooling", pooling, {"features", "logits"});
+    if (pooling == "logits") recipe.model.router_pooling = RouterPooling::kLogits;
     model.Read("top_k", recipe.model.top_k, 1, 64);
   } else {
     model.Read("dim", recipe.paper.dim, 1, 4096);

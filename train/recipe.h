@@ -111,6 +111,8 @@ struct Recipe {
                           // again; 0: drawn anew for each sample
   double h264_share = 0;  // of samples made of clean pictures that go through H.264
   double soft_share = 0;  // of samples made of clean pictures that are enlarged, up to three times
+  double turned_share = 0;  // of those that are turned by a quarter, with their weather: a camera
+                            // on its side, a telephone's file as it is stored
   double foreground_share = 0;  // of those that something clear stands in front of (foreground.h)
   int workers = 0;  // threads that make the next batch meanwhile; 0: the trainer's own, in turn
 

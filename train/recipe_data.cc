@@ -124,6 +124,7 @@ void ReadData(Recipe& recipe, const toml::table* data_table) {
   data.Read("bank", recipe.bank, 0, 100000);
   data.Read("h264_share", recipe.h264_share, 0, 1);
   data.Read("soft_share", recipe.soft_share, 0, 1);
+  data.Read("turned_share", recipe.turned_share, 0, 1);
   data.Read("foreground_share", recipe.foreground_share, 0, 1);
   const fs::path base = fs::absolute(recipe.path).parent_path() / root;
   ReadClean(recipe, data, base);

@@ -24,6 +24,7 @@ constexpr std::uint64_t kSceneStream = 1;
 constexpr std::uint64_t kWeatherStream = 2;
 constexpr std::uint64_t kCodecStream = 3;
 constexpr std::uint64_t kForegroundStream = 4;
+constexpr std::uint64_t kTurnStream = 5;
 
 // Frames before a single one that is coded as a video's.
 constexpr int kLeadFrames = 2;
@@ -171,11 +172,22 @@ void Sampler::TryMakeSample(const Stage& stage, const LayerBank* bank, std::int6
     inputs = H264RoundTrip(inputs, codec.Integer(kFinestQuantizer, kCoarsestQuantizer));
     if (kinds.Empty()) clean = inputs;
   }
+  Rng turn(recipe_.seed, static_cast<std::uint64_t>(step), index, kTurnStream + again);
+  std::optional<cv::RotateFlags> turned;
+  if (turn.Chance(static_cast<float>(recipe_.turned_share))) {
+    turned = turn.Chance(0.5f) ? cv::ROTATE_90_CLOCKWISE : cv::ROTATE_90_COUNTERCLOCKWISE;
+  }
   for (int t = 0; t < stage.frames; ++t) {
     cv::Mat& input = inputs[t + lead];
+    cv::Mat& target = clean[t + lead];
     const int quality = kinds.Empty() ? clean_quality : spec.codec_quality;
     if (!coded && quality > 0) JpegRoundTrip(input, quality);
-    store(t, input, kinds.Empty() ? input : clean[t + lead]);
+    if (kinds.Empty()) target = input;
+    if (turned) {
+      cv::rotate(input, input, *turned);
+      if (input.data != target.data) cv::rotate(target, target, *turned);
+    }
+    store(t, input, target);
   }
 }
 
