@@ -2,6 +2,7 @@
 """Whole frames, raw NV12 in: the element, what a user would pick instead, today's pipelines."""
 import pathlib
 import re
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -36,13 +37,16 @@ def seconds(command):
     return time.perf_counter() - begin
 
 
-def per_frame(command_for, few=FEW, more=MORE, rounds=3):
-    """Milliseconds of a frame, start-up and end taken out; the best of a few differences."""
-    best = 1e9
+def per_frame(command_for, few=FEW, more=MORE, rounds=5):
+    """Milliseconds of a frame, start-up and end taken out: the median of a few differences.
+
+    Not the best one: a short run that something held up makes its difference too small.
+    """
+    found = []
     for _ in range(rounds):
         short = seconds(command_for(few))
-        best = min(best, (seconds(command_for(more)) - short) / (more - few))
-    return best * 1e3
+        found.append(1e3 * (seconds(command_for(more)) - short) / (more - few))
+    return {"ms": statistics.median(found), "least": min(found), "most": max(found)}
 
 
 def ffmpeg(path, width, height, threads, text):
@@ -73,7 +77,7 @@ def measure(size, threads, model):
         clip(path, width, height, MORE)
 
         def row(name, how, command, **options):
-            rows[name] = {"how": how, "ms": per_frame(command, **options)}
+            rows[name] = {"how": how, **per_frame(command, **options)}
             print(f"peers: {name}: {rows[name]['ms']:.1f} ms", flush=True)
 
         def gst(name, text):
@@ -96,17 +100,21 @@ def measure(size, threads, model):
         av("reading only (FFmpeg)", "null")
         av("hqdn3d", "format=yuv420p,hqdn3d")
         av("atadenoise", "format=yuv420p,atadenoise")
-        av("nlmeans", "format=yuv420p,nlmeans", few=1, more=5, rounds=1)
+        av("nlmeans", "format=yuv420p,nlmeans", few=1, more=4, rounds=3)
         bgr = cv2.cvtColor(numpy.fromfile(path, numpy.uint8, width * height * 3 // 2).reshape(
             height * 3 // 2, width), cv2.COLOR_YUV2BGR_NV12)
         cv2.setNumThreads(threads)
-        begin = time.perf_counter()
-        cv2.fastNlMeansDenoisingColored(bgr, None, 10, 10, 7, 21)
-        rows["fastNlMeansDenoisingColored"] = {"how": "OpenCV, as it comes; conversions left out",
-                                               "ms": (time.perf_counter() - begin) * 1e3}
+        found = []
+        for _ in range(3):
+            begin = time.perf_counter()
+            cv2.fastNlMeansDenoisingColored(bgr, None, 10, 10, 7, 21)
+            found.append(1e3 * (time.perf_counter() - begin))
+        rows["fastNlMeansDenoisingColored"] = {
+            "how": "OpenCV, as it comes; conversions left out", "ms": statistics.median(found),
+            "least": min(found), "most": max(found)}
     return {"size": f"{width}x{height}", "threads": threads, "rows": rows,
-            "note": "milliseconds a frame: two runs of a process, difference over frames, best of "
-                    "three; reading is in it"}
+            "note": "milliseconds a frame: two runs of a process, difference over frames, median of "
+                    "five (nlmeans: of three, OpenCV: of three calls); reading is in it"}
 
 
 def versions():

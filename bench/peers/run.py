@@ -108,9 +108,10 @@ def markdown(result):
                      f"{100 * ms['share_of_peak']:.0f} % | {ms['median'] / ours:.2f} | "
                      f"{net['deviation'][name]:.1e} |")
     lines += ["", "## Whole frames, raw NV12 in", "",
-              f"At {whole['size']}; {whole['note']}.", "", "| | ms a frame | how |",
-              "|---|---:|---|"]
-    lines += [f"| {name} | {row['ms']:.1f} | {row['how']} |" for name, row in whole["rows"].items()]
+              f"At {whole['size']}; {whole['note']}.", "", "| | ms a frame | least to most | how |",
+              "|---|---:|---:|---|"]
+    lines += [f"| {name} | {row['ms']:.1f} | {row['least']:.1f} to {row['most']:.1f} | {row['how']} |"
+              for name, row in whole["rows"].items()]
     lines += ["", "## By size", "", "![time by pixels](peers.svg)", "",
               "| size | element, ms | ns a pixel | network, ms | resident, MB | first frame, s |",
               "|---|---:|---:|---:|---:|---:|"]
