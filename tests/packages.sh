@@ -21,6 +21,7 @@ for tool in "${tools[@]}"; do
   command -v "$tool" >/dev/null || die "install $tool (apt-get install dpkg-dev debhelper mmdebstrap)"
 done
 [ -z "$(git status --porcelain --untracked-files=no)" ] || say 'what is not committed is not packaged'
+commit=$(git rev-parse --short HEAD)
 
 rm -rf "$work"
 mkdir -p "$work"
@@ -37,7 +38,7 @@ say "building ($work/build.log)"
 
 debs=("$work"/*.deb)
 {
-  echo "# Made by ./test.sh packages from $(git describe --always --dirty)"
+  echo "# Made by ./test.sh packages from $commit"
   for deb in "${debs[@]}"; do
     echo
     echo "## $(basename "$deb"), $(($(stat -c %s "$deb") / 1024)) KiB"
