@@ -13,10 +13,11 @@ void FromU8(const std::uint8_t* from, std::ptrdiff_t stride, const ImageView& to
 }
 
 void ToU8(const ImageView& from, std::uint8_t* to, std::ptrdiff_t stride) {
+  const int count = 3 * from.width;  // A byte that is written might be `from`, for all one knows.
   for (int y = 0; y < from.height; ++y) {
     const float* row = from.Row(y);
     std::uint8_t* target = to + y * stride;
-    for (int i = 0; i < 3 * from.width; ++i) {
+    for (int i = 0; i < count; ++i) {
       float v = row[i] * 255.0f;
       v = v > 0.0f ? v : 0.0f;  // False for NaN too.
       v = v < 255.0f ? v : 255.0f;

@@ -3,17 +3,23 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
+#include <chrono>
 #include <cmath>
 #include <filesystem>
 #include <fstream>
 #include <map>
 #include <opencv2/imgcodecs.hpp>
+#include <stdexcept>
+#include <thread>
 
 #include "cpl/error.h"
 #include "tests/model_fixture.h"
+#include "train/batch_source.h"
 #include "train/dry_run.h"
 #include "train/image_io.h"
 #include "train/pairs.h"
+#include "train/schedule.h"
 
 namespace cpl::train {
 namespace {
@@ -217,6 +223,81 @@ TEST_F(SamplerTest, SamplesDoNotDependOnMemoryOrThreads) {
   for (std::size_t g = 0; g < batch.size(); ++g) {
     EXPECT_EQ(batch[g].input, expected[g].input);
     EXPECT_EQ(batch[g].target, expected[g].target);
+  }
+}
+
+// Batches are made in memory of those before, by threads that are free.
+TEST_F(SamplerTest, BatchesInTheirOrderAreThoseThatAreMadeAlone) {
+  Stage larger = stage_;
+  larger.name = "larger";
+  larger.batch = {{"rain", 9}, {"clean", 1}};
+  larger.frames = 1;
+  larger.patch = 128;
+  stage_.steps = larger.steps = 3;
+  stage_.accumulate = 2;
+  recipe_.stages = {stage_, larger};
+  const Sampler sampler(recipe_);
+  WorkerPool one(1, nullptr), three(3, nullptr), makers(2, nullptr);
+  for (auto [pool, others] :
+       {std::pair{&one, static_cast<WorkerPool*>(nullptr)}, {&three, nullptr}, {&one, &makers}}) {
+    BatchSource source(recipe_, sampler, *pool, others, 0, 1);
+    for (int step = 0; step < 6; ++step) {
+      const Stage& stage = recipe_.stages[step / 3];
+      for (int part = 0; part < stage.accumulate; ++part) {
+        const Batch& batch = source.Take(step, part);
+        const Batch expected = sampler.Make(stage, BatchNumber(recipe_, step, part), one);
+        ASSERT_EQ(batch.size(), expected.size());
+        for (std::size_t g = 0; g < batch.size(); ++g) {
+          EXPECT_EQ(batch[g].prompt, expected[g].prompt);
+          EXPECT_EQ(batch[g].input, expected[g].input) << step;
+          EXPECT_EQ(batch[g].target, expected[g].target) << step;
+        }
+      }
+    }
+  }
+}
+
+TEST(WorkerPoolTest, IdleThreadsDoWhatIsOffered) {
+  WorkerPool pool(2, nullptr);
+  std::atomic<int> done{0};
+  pool.Offer(5, [&](int) { ++done; });
+  for (int i = 0; i < 5000 && done < 5; ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  EXPECT_EQ(done, 5);
+  pool.Finish();
+  // So does the caller of Run while it waits for an item of another thread.
+  std::atomic<bool> other_runs{false};
+  pool.Run(2, [&](int) {
+    if (other_runs.exchange(true)) {
+      pool.Offer(3, [&](int) { ++done; });
+      for (int i = 0; i < 5000 && done < 8; ++i) {
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));
+      }
+    } else {
+      for (int i = 0; i < 5000 && !other_runs; ++i) {
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));
+      }
+    }
+  });
+  EXPECT_EQ(done, 8);
+  pool.Finish();
+}
+
+TEST(WorkerPoolTest, WhatIsOfferedFailsWhenItIsFinished) {
+  for (const int threads : {1, 3}) {
+    WorkerPool pool(threads, nullptr);
+    pool.Offer(4, [](int i) {
+      if (i == 1) throw std::runtime_error("sample 1");
+    });
+    int ran = 0;
+    pool.Run(1, [&](int) { ++ran; });
+    EXPECT_EQ(ran, 1);
+    EXPECT_THROW(pool.Finish(), std::runtime_error);
+    pool.Finish();
+    pool.Offer(1, [](int) { throw std::runtime_error("dropped"); });
+    pool.Withdraw();
+    pool.Finish();
   }
 }
 

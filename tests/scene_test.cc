@@ -12,6 +12,7 @@
 
 #include "cpl/error.h"
 #include "train/foreground.h"
+#include "train/resample.h"
 
 namespace cpl::train {
 namespace {
@@ -300,6 +301,21 @@ TEST(SceneTest, ShortClipsTurnRound) {
       ASSERT_LE(std::abs(clip[t].data[0] - clip[t - 1].data[0]), 20);
     }
     EXPECT_GE(seen.size(), 2u);
+  }
+}
+
+TEST(ResampleTest, PixelsAreOpenCvs) {
+  const cv::Mat picture = Texture(200, 170, 3);
+  cv::RNG rng(1);
+  for (int i = 0; i < 200; ++i) {
+    const cv::Point2f at(rng.uniform(1.0f, 60.0f), rng.uniform(1.0f, 30.0f));
+    cv::Mat expected;
+    cv::warpAffine(picture, expected, cv::Matx23f(1, 0, at.x, 0, 1, at.y), cv::Size(96, 96),
+                   cv::INTER_CUBIC | cv::WARP_INVERSE_MAP, cv::BORDER_REPLICATE);
+    EXPECT_EQ(cv::norm(ShiftCubic(picture, at, 96), expected, cv::NORM_INF), 0) << at;
+    const cv::Size size(rng.uniform(40, 190), rng.uniform(40, 160));
+    cv::resize(picture, expected, size, 0, 0, cv::INTER_AREA);
+    EXPECT_EQ(cv::norm(ShrinkArea(picture, size), expected, cv::NORM_INF), 0) << size;
   }
 }
 

@@ -96,9 +96,12 @@ TEST_F(LoopTest, AccumulatedGradientsAreThoseOfTheJointBatch) {
     StepRunner runner(recipe, *trainee, parameters, pool, nullptr, at::kCPU, false);
     Stage stage = recipe.stages[0];
     stage.accumulate = parts;
-    const StepResult result = runner.Run(stage, 0, 2 * kGroupSamples + 4, false, [&](int part) {
-      return parts == 1 ? all : part == 0 ? Batch{all[0]} : Batch{all[1], all[2]};
-    });
+    Batch batch;
+    const auto take = [&](int part) -> Batch& {
+      batch = parts == 1 ? all : part == 0 ? Batch{all[0]} : Batch{all[1], all[2]};
+      return batch;
+    };
+    const StepResult result = runner.Run(stage, 0, 2 * kGroupSamples + 4, false, take);
     EXPECT_EQ(result.prompts[1].samples, 2 * kGroupSamples);
     std::vector<at::Tensor> found;
     for (const auto& item : parameters.items()) found.push_back(item.second.grad().clone());
@@ -184,6 +187,26 @@ TEST_F(LoopTest, ALossThatIsNoNumberNamesWhereItHappened) {
     const std::string what = error.what();
     for (const char* part : {"no number at step", "stage 'only'", "seed 1", "batch ", "none yet"}) {
       EXPECT_NE(what.find(part), std::string::npos) << part << ": " << what;
+    }
+  }
+}
+
+// Whichever thread it is that finds out, and whatever the others do then.
+TEST_F(LoopTest, AFileThatVanishesStopsTheRunByName) {
+  for (const int workers : {0, 2}) {
+    Recipe recipe = MakeRecipe("run" + std::to_string(workers), 40);
+    fs::copy(folder_.File("photos"), folder_.File("going"));
+    recipe.sources = {{folder_.File("going")}};
+    recipe.memory = 0;  // MiB: each picture is read when it is needed
+    recipe.workers = workers;
+    Trainer trainer(recipe, false);
+    try {
+      trainer.Run({}, [&](const TrainStatus& status) {
+        if (status.step == 3) fs::remove_all(folder_.File("going"));
+      });
+      ADD_FAILURE() << "trained on without its pictures";
+    } catch (const Error& error) {
+      EXPECT_NE(std::string(error.what()).find("/going/"), std::string::npos) << error.what();
     }
   }
 }

@@ -2,6 +2,7 @@
 #include "train/batch_source.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "cpl/error.h"
 #include "train/schedule.h"
@@ -22,7 +23,7 @@ std::vector<int> DealGroups(const Batch& layout, int accumulate, int ranks) {
 
 BatchSource::BatchSource(const Recipe& recipe, const Sampler& sampler, WorkerPool& pool,
                          WorkerPool* makers, int rank, int ranks)
-    : recipe_(recipe), sampler_(sampler), pool_(pool), makers_(makers), rank_(rank) {
+    : recipe_(recipe), sampler_(sampler), makers_(makers ? *makers : pool), rank_(rank) {
   for (const Stage& stage : recipe.stages) {
     const Batch layout = sampler.Layout(stage);
     const int groups = static_cast<int>(layout.size()) * stage.accumulate;
@@ -38,27 +39,33 @@ BatchSource::BatchSource(const Recipe& recipe, const Sampler& sampler, WorkerPoo
   }
 }
 
-Batch BatchSource::Make(std::int64_t step, int part) const {
+BatchSource::~BatchSource() { makers_.Withdraw(); }
+
+void BatchSource::Offer(std::int64_t step, int part) {
   const StagePosition at = FindStage(recipe_, step);
   const std::vector<int>& owners = owners_[at.index];
   const int first = part * groups_[at.index];
-  return sampler_.Make(*at.stage, BatchNumber(recipe_, step, part), makers_ ? *makers_ : pool_,
-                       [&](int group) { return owners[first + group] == rank_; });
+  coming_number_ = BatchNumber(recipe_, step, part);
+  BatchWork work = sampler_.Plan(
+      *at.stage, coming_number_, makers_, [&](int group) { return owners[first + group] == rank_; },
+      batches_[1 - used_]);
+  makers_.Offer(work.samples, std::move(work.make));
 }
 
-Batch BatchSource::Take(std::int64_t step, int part) {
-  if (makers_ == nullptr) return Make(step, part);
-  const std::int64_t number = BatchNumber(recipe_, step, part);
-  Batch batch = coming_number_ == number && coming_.valid() ? coming_.get() : Make(step, part);
+Batch& BatchSource::Take(std::int64_t step, int part) {
+  if (coming_number_ != BatchNumber(recipe_, step, part)) {
+    makers_.Withdraw();
+    Offer(step, part);
+  }
+  makers_.Finish();
+  used_ = 1 - used_;
   if (++part == FindStage(recipe_, step).stage->accumulate) {
     part = 0;
     ++step;
   }
-  if (step < recipe_.TotalSteps()) {
-    coming_number_ = BatchNumber(recipe_, step, part);
-    coming_ = std::async(std::launch::async, [this, step, part] { return Make(step, part); });
-  }
-  return batch;
+  coming_number_ = -1;
+  if (step < recipe_.TotalSteps()) Offer(step, part);
+  return batches_[used_];
 }
 
 int BatchSource::SamplesPerStep(const Stage& stage) const {

@@ -243,29 +243,46 @@ Batch Sampler::Layout(const Stage& stage) const {
   return batch;
 }
 
-Batch Sampler::Make(const Stage& stage, std::int64_t step, WorkerPool& pool,
-                    const std::function<bool(int group)>& wanted) const {
+BatchWork Sampler::Plan(const Stage& stage, std::int64_t step, WorkerPool& pool,
+                        const std::function<bool(int group)>& wanted, Batch& batch) const {
   struct Slot {
     int index;  // of the sample, in the whole batch
     int group, place;
   };
-  Batch batch = Layout(stage);
   std::vector<Slot> slots;
+  Batch layout = Layout(stage);
   const std::size_t values = static_cast<std::size_t>(stage.patch) * stage.patch * 3;
+  const auto frames = static_cast<std::size_t>(stage.frames);
   int index = 0;
-  for (int g = 0; g < static_cast<int>(batch.size()); ++g) {
-    Group& group = batch[g];
+  for (int g = 0; g < static_cast<int>(layout.size()); ++g) {
+    Group& group = layout[g];
     if (!wanted || wanted(g)) {
-      group.input.assign(stage.frames, std::vector<float>(values * group.samples));
-      group.target = group.input;
+      if (static_cast<std::size_t>(g) < batch.size()) {
+        group.input.swap(batch[g].input);
+        group.target.swap(batch[g].target);
+      }
+      for (auto* clip : {&group.input, &group.target}) {
+        clip->resize(frames);
+        for (std::vector<float>& frame : *clip) frame.resize(values * group.samples);
+      }
       for (int i = 0; i < group.samples; ++i) slots.push_back({index + i, g, i});
     }
     index += group.samples;
   }
-  const auto bank = BankFor(stage, pool);
-  pool.Run(static_cast<int>(slots.size()), [&](int i) {
-    MakeSample(stage, bank.get(), step, slots[i].index, slots[i].place, batch[slots[i].group]);
-  });
+  batch = std::move(layout);
+  const int samples = static_cast<int>(slots.size());
+  return {
+      samples,
+      [this, &stage, step, &batch, slots = std::move(slots), bank = BankFor(stage, pool)](int i) {
+        MakeSample(stage, bank.get(), step, slots[i].index, slots[i].place, batch[slots[i].group]);
+      }};
+}
+
+Batch Sampler::Make(const Stage& stage, std::int64_t step, WorkerPool& pool,
+                    const std::function<bool(int group)>& wanted) const {
+  Batch batch;
+  const BatchWork work = Plan(stage, step, pool, wanted, batch);
+  pool.Run(work.samples, work.make);
   return batch;
 }
 

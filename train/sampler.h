@@ -36,6 +36,12 @@ struct Group {
 
 using Batch = std::vector<Group>;
 
+// A batch that is to be made: its samples, in any order and by any threads.
+struct BatchWork {
+  int samples = 0;
+  std::function<void(int sample)> make;
+};
+
 class Sampler {
  public:
   // Reads the recipe's sources: see LoadTrainingSet.
@@ -50,6 +56,11 @@ class Sampler {
   // in the batch) are there, but without pictures: they are work of other processes.
   Batch Make(const Stage& stage, std::int64_t step, WorkerPool& pool,
              const std::function<bool(int group)>& wanted = {}) const;
+
+  // The same, to be made later, into `batch`: its pictures are those of another step until then,
+  // if it held some, and their memory is used again. Stage and batch must outlive the work.
+  BatchWork Plan(const Stage& stage, std::int64_t step, WorkerPool& pool,
+                 const std::function<bool(int group)>& wanted, Batch& batch) const;
 
   // The groups of a batch of `stage`, without pictures.
   Batch Layout(const Stage& stage) const;

@@ -8,6 +8,7 @@
 
 #include "cpl/error.h"
 #include "degrade/math.h"
+#include "train/resample.h"
 
 namespace cpl::train {
 namespace {
@@ -130,9 +131,9 @@ Window PlaceWindow(Rng& rng, cv::Size source, cv::Size needed, float scale) {
 cv::Mat Extract(const cv::Mat& frame, const Window& window) {
   const cv::Mat part = frame(window.source);
   if (part.size() == window.size) return part.clone();
+  if (window.source.width > window.size.width) return ShrinkArea(part, window.size);
   cv::Mat result;
-  const bool shrinks = window.source.width > window.size.width;
-  cv::resize(part, result, window.size, 0, 0, shrinks ? cv::INTER_AREA : cv::INTER_CUBIC);
+  cv::resize(part, result, window.size, 0, 0, cv::INTER_CUBIC);
   return result;
 }
 
@@ -141,11 +142,7 @@ cv::Mat Sample(const cv::Mat& picture, cv::Point2f at, int patch) {
   const cv::Point corner(static_cast<int>(std::floor(at.x)), static_cast<int>(std::floor(at.y)));
   const cv::Point2f rest(at.x - static_cast<float>(corner.x), at.y - static_cast<float>(corner.y));
   if (rest.x == 0 && rest.y == 0) return picture(cv::Rect(corner, cv::Size(patch, patch))).clone();
-  const cv::Matx23f shift(1, 0, at.x, 0, 1, at.y);
-  cv::Mat result;
-  cv::warpAffine(picture, result, shift, cv::Size(patch, patch),
-                 cv::INTER_CUBIC | cv::WARP_INVERSE_MAP, cv::BORDER_REPLICATE);
-  return result;
+  return ShiftCubic(picture, at, patch);
 }
 
 // Something that moves through the picture. `cover` is 0 at the rim.

@@ -93,13 +93,13 @@ void StepRunner::AddGradients(int groups, std::vector<at::Tensor>& sums) {
 }
 
 StepResult StepRunner::Run(const Stage& stage, std::int64_t step, int total_samples, bool show,
-                           const std::function<Batch(int part)>& take) {
+                           const std::function<Batch&(int part)>& take) {
   StepResult result;
   result.prompts.resize(recipe_.prompts.size());
   std::vector<at::Tensor> sums;
   int number = 0;  // of the group, in the whole step
   for (int part = 0; part < stage.accumulate; ++part) {
-    Batch batch = take(part);
+    Batch& batch = take(part);
     std::vector<int> own;
     for (std::size_t g = 0; g < batch.size(); ++g) {
       if (!batch[g].input.empty()) own.push_back(static_cast<int>(g));

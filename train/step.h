@@ -42,7 +42,7 @@ class StepRunner {
   // `total_samples` on all ranks together, and leaves the sum of all gradients with the parameters.
   // `show` wants pictures. Throws Error(kOutOfMemory) with the settings that would fit.
   StepResult Run(const Stage& stage, std::int64_t step, int total_samples, bool show,
-                 const std::function<Batch(int part)>& take);
+                 const std::function<Batch&(int part)>& take);
 
  private:
   GroupResult RunGroup(const Parameters& leaves, Group& group, const GroupTask& task,

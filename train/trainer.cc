@@ -61,7 +61,7 @@ struct Trainer::Impl {
   Parameters parameters;
   std::unique_ptr<Optimizer> optimizer;
   std::unique_ptr<Validation> validation;
-  std::unique_ptr<WorkerPool> pool;    // trains, and makes batches in turn
+  std::unique_ptr<WorkerPool> pool;    // trains, and makes batches in between
   std::unique_ptr<WorkerPool> makers;  // makes the next batch meanwhile, or null
   std::int64_t step = 0;
   std::optional<double> best;  // in validation so far
@@ -246,7 +246,8 @@ Trainer::Trainer(const Recipe& recipe, bool resume, Communicator* communicator)
              (recipe.precision == "auto" && (!run.device.is_cpu() || HasNativeBf16()));
   // Threads share a step by its groups, which beats sharing each small operation: no barriers.
   run.pool = std::make_unique<WorkerPool>(run.threads, [] { at::set_num_threads(1); });
-  if (recipe.workers > 0) run.makers = std::make_unique<WorkerPool>(recipe.workers, nullptr);
+  // This thread is one of a pool, too, but has other things to do.
+  if (recipe.workers > 0) run.makers = std::make_unique<WorkerPool>(recipe.workers + 1, nullptr);
   at::set_num_threads(1);
   run.trainee = MakeTrainee(run.recipe, run.device);
   const GrowInto grow{recipe.model, recipe.prompts, recipe.seed};
@@ -299,13 +300,13 @@ void Trainer::Run(const TrainEvents& events) {
     const StagePosition at = FindStage(recipe, run.step);
     const bool write = (run.step + 1) % recipe.log_every == 0 || run.step + 1 == total;
     const bool show = run.rank() == 0 && (run.step + 1) % recipe.samples_every == 0;
-    const StepResult result =
-        runner.Run(*at.stage, run.step, batches.SamplesPerStep(*at.stage), show, [&](int part) {
-          const double before = Seconds();
-          Batch batch = batches.Take(run.step, part);
-          tally.waited += Seconds() - before;
-          return batch;
-        });
+    const StepResult result = runner.Run(*at.stage, run.step, batches.SamplesPerStep(*at.stage),
+                                         show, [&](int part) -> Batch& {
+                                           const double before = Seconds();
+                                           Batch& batch = batches.Take(run.step, part);
+                                           tally.waited += Seconds() - before;
+                                           return batch;
+                                         });
     const double rate = LearningRate(*at.stage, at.local);
     const double norm = run.optimizer->Step(rate);
     if (!std::isfinite(result.loss) || !std::isfinite(norm)) run.NoNumber(*at.stage, result);

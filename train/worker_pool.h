@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A few long-lived threads that share the items of a loop.
+// A few long-lived threads that share the items of a loop, and in idle times those of another.
 #pragma once
 
 #include <condition_variable>
@@ -12,6 +12,7 @@
 
 namespace cpl::train {
 
+// All calls come from one thread.
 class WorkerPool {
  public:
   // `threads` at least 1, the caller's own among them. Each runs `prepare` once before its first
@@ -24,25 +25,39 @@ class WorkerPool {
   int threads() const { return static_cast<int>(threads_.size()) + 1; }
 
   // Calls item(0) .. item(count - 1), each once, in any order and thread; returns when all are
-  // done. Rethrows the first exception, after which the remaining items are left out. One caller at
-  // a time.
+  // done. Rethrows the first exception, after which the remaining items are left out.
   void Run(int count, const std::function<void(int)>& item);
 
+  // The same for later: returns at once; threads that have nothing of Run's to do, and would wait,
+  // begin with items of this. One offer at a time: Finish or Withdraw comes before the next.
+  void Offer(int count, std::function<void(int)> item);
+  // Does what is left of the offer, with all threads, as Run does. Nothing without an offer.
+  void Finish();
+  // Drops what nobody began of the offer, and what it threw, and waits for the rest.
+  void Withdraw();
+
  private:
-  void Loop();
-  void Work(std::unique_lock<std::mutex>& lock);
+  struct Loop {
+    std::function<void(int)> item;
+    int count = 0;
+    int next = 0;
+    int running = 0;
+    std::exception_ptr failure;
+    bool open() const { return next < count; }
+    bool done() const { return !open() && running == 0; }
+  };
+
+  void Serve();
+  void WorkOn(Loop& loop, std::unique_lock<std::mutex>& lock);
+  void RunLoop(Loop& loop, std::unique_lock<std::mutex>& lock);
 
   std::function<void()> prepare_;
   std::mutex mutex_;
   std::condition_variable wake_;
   std::condition_variable done_;
-  const std::function<void(int)>* item_ = nullptr;
-  int count_ = 0;
-  int next_ = 0;
-  int running_ = 0;
+  Loop now_, spare_;
   bool stop_ = false;
   bool prepared_ = false;  // the caller's thread
-  std::exception_ptr failure_;
   std::vector<std::thread> threads_;
 };
 
