@@ -516,6 +516,8 @@ TEST_F(Cli, TunesAModelForFootage) {
   EXPECT_EQ(result.status, 0) << result.err;
   EXPECT_NE(result.out.find("held-back footage"), std::string::npos) << result.out;
   EXPECT_EQ(Json::parse(Bytes(Path("tuned/figures.json"))).size(), 5u);
+  EXPECT_NE(result.out.find("how much of the tuning to keep"), std::string::npos) << result.out;
+  EXPECT_FALSE(fs::exists(Path("tuned/blend.safetensors")));
   // The training had 24 of the 30 frames, and started from the model's weights.
   EXPECT_NE(Bytes(Path("tuned/recipe.toml")).find("last = 24"), std::string::npos);
   PutPicture("in.png", Picture(1, 64, 64));

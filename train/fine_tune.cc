@@ -7,23 +7,23 @@
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <nlohmann/json.hpp>
 #include <sstream>
 
 #include "cpl/error.h"
 #include "cpl/restorer.h"
-#include "degrade/degrade.h"
 #include "model/cpu.h"
 #include "model/live_config.h"
 #include "model/safetensors.h"
 #include "train/dataset.h"
 #include "train/evaluator.h"
-#include "train/image_io.h"
+#include "train/footage.h"
 #include "train/interrupt.h"
 #include "train/output_file.h"
 #include "train/recipe.h"
 #include "train/trainer.h"
-#include "train/video_io.h"
+#include "train/weight_blend.h"
 
 namespace cpl::train {
 namespace {
@@ -31,144 +31,13 @@ namespace {
 namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
-constexpr double kHeldBack = 0.2;
-constexpr int kHoldoutClips = 3;  // of each kind
-constexpr int kHoldoutFrames = 8;
 constexpr int kLeastFrames = 10;
 constexpr int kLeastSteps = 20;
-// Larger frames are cut to their middle for the measurements, which are to take little of the time.
-constexpr int kHoldoutWidth = 768, kHoldoutHeight = 448;
+// How far to go from the model to what training made of it.
+constexpr double kParts[] = {0, 0.25, 0.5, 0.75, 1};
 
 double Seconds() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
-
-// A video, a folder's clip, or a folder's photos.
-struct Footage {
-  std::string path;
-  bool video = false;
-  bool clip = false;
-  std::vector<std::string> files;  // of a folder
-  int count = 0;                   // frames or photos
-  int trained() const { return count - std::max(1, static_cast<int>(kHeldBack * count)); }
-};
-
-int CountFrames(const std::string& path) {
-  VideoReader reader(path);
-  VideoFrame frame;
-  int count = 0;
-  while (reader.Next(&frame)) {
-    ++count;
-    CheckInterrupt();
-  }
-  return count;
-}
-
-Footage VideoFootage(const std::string& path) {
-  Footage footage{
-      .path = fs::absolute(path).lexically_normal().string(), .video = true, .clip = true};
-  footage.count = CountFrames(path);
-  return footage;
-}
-
-std::vector<Footage> FindFootage(const std::string& path) {
-  std::error_code error;
-  if (!fs::exists(path, error)) {
-    throw Error(ErrorCode::kNotFound, path + ": no such file or folder (--clean)");
-  }
-  if (!fs::is_directory(path, error)) return {VideoFootage(path)};
-  Footage pictures{.path = fs::absolute(path).lexically_normal().string()};
-  pictures.files = ListImages(path);
-  pictures.clip = IsNumberedClip(pictures.files);
-  pictures.count = static_cast<int>(pictures.files.size());
-  std::vector<Footage> all;
-  if (pictures.count > 0) all.push_back(pictures);
-  std::vector<std::string> others;
-  for (const auto& entry : fs::directory_iterator(path)) {
-    const std::string name = entry.path().filename().string();
-    if (entry.is_regular_file() && name[0] != '.' && !IsImageName(name)) {
-      others.push_back(entry.path().string());
-    }
-  }
-  std::sort(others.begin(), others.end(), NaturalLess);
-  for (const std::string& other : others) {
-    try {
-      all.push_back(VideoFootage(other));
-    } catch (const Error& skipped) {
-      std::fprintf(stderr, "left out: %s\n", skipped.what());
-    }
-  }
-  return all;
-}
-
-cv::Mat Middle(const cv::Mat& frame) {
-  const cv::Size size(std::min(frame.cols, kHoldoutWidth), std::min(frame.rows, kHoldoutHeight));
-  return frame(cv::Rect((frame.cols - size.width) / 2, (frame.rows - size.height) / 2, size.width,
-                        size.height))
-      .clone();
-}
-
-// Stretches of held-back frames: `clips` of them, evenly spread.
-std::vector<std::vector<cv::Mat>> HeldBack(const Footage& footage, int clips) {
-  const int first = footage.trained();
-  const int held = footage.count - first;
-  const int length = footage.clip ? std::min(kHoldoutFrames, held) : 1;
-  clips = std::min(clips, held / length);
-  std::vector<int> starts;
-  for (int k = 0; k < clips; ++k) {
-    starts.push_back(first + (clips == 1 ? 0 : k * (held - length) / (clips - 1)));
-  }
-  std::vector<std::vector<cv::Mat>> found(starts.size());
-  const auto take = [&](int at, const auto& pixels) {
-    for (std::size_t k = 0; k < starts.size(); ++k) {
-      if (at >= starts[k] && at < starts[k] + length) found[k].push_back(Middle(pixels()));
-    }
-  };
-  if (!footage.video) {
-    for (int at = first; at < footage.count; ++at) {
-      take(at, [&] { return ReadRgb(footage.files[at]); });
-    }
-    return found;
-  }
-  VideoReader reader(footage.path);
-  VideoFrame frame;
-  for (int at = 0; reader.Next(&frame); ++at) take(at, [&] { return frame.ToRgb(); });
-  return found;
-}
-
-void WriteHoldout(const std::string& folder, const std::vector<Footage>& all,
-                  const std::vector<std::string>& prompts) {
-  const int each = std::max(1, kHoldoutClips / static_cast<int>(all.size()));
-  int number = 0;
-  for (const Footage& footage : all) {
-    for (const std::vector<cv::Mat>& clip : HeldBack(footage, each)) {
-      ++number;
-      for (const std::string& prompt : prompts) {
-        const fs::path place = fs::path(folder) / prompt / ("clip" + std::to_string(number));
-        MakeFolder((place / "input").string());
-        MakeFolder((place / "target").string());
-        const int width = clip[0].cols, height = clip[0].rows;
-        degrade::Degrader degrader(
-            degrade::SpecForLevel(degrade::ParseKinds(prompt), 0.5,
-                                  static_cast<std::uint64_t>(1000 + number), height),
-            width, height);
-        std::vector<float> pixels(static_cast<std::size_t>(width) * height * 3);
-        const degrade::ImageView view{pixels.data(), width, height,
-                                      static_cast<std::ptrdiff_t>(width) * 3};
-        for (std::size_t t = 0; t < clip.size(); ++t) {
-          char name[16];
-          std::snprintf(name, sizeof(name), "%04d.png", static_cast<int>(t));
-          cv::Mat input(height, width, CV_8UC3);
-          degrade::FromU8(clip[t].data, static_cast<std::ptrdiff_t>(clip[t].step), view);
-          degrader.Apply(view, static_cast<std::int64_t>(t));
-          degrade::ToU8(view, input.data, static_cast<std::ptrdiff_t>(input.step));
-          WriteImage((place / "input" / name).string(), input);
-          WriteImage((place / "target" / name).string(), clip[t]);
-        }
-        CheckInterrupt();
-      }
-    }
-  }
 }
 
 std::string Quoted(const std::string& text) {
@@ -254,6 +123,40 @@ double MeasureStep(Recipe recipe) {
   return times[times.size() / 2];
 }
 
+// What counts in a choice. What is clear has to stay clear; more than that is of no use, and what
+// the eye finds in 60 dB is nothing.
+double Score(const std::vector<KindScores>& scores) {
+  constexpr double kClear = 48;
+  double sum = 0;
+  for (const KindScores& kind : scores) {
+    const double psnr = kind.psnr_y.Value().value_or(INFINITY);
+    sum += kind.name == "clean" ? std::min(psnr, kClear) : psnr;
+  }
+  return sum / static_cast<double>(scores.size());
+}
+
+// Replaces the tuned model by the best of those between it and the one that it came from, which
+// are among them.
+void ChooseBlend(const std::string& from, const std::string& tuned, const std::string& choice,
+                 int threads) {
+  const std::string blend = (fs::path(tuned).parent_path() / "blend.safetensors").string();
+  double best = 0, best_score = -INFINITY;
+  std::printf("how much of the tuning to keep, by mean PSNR of Y in dB of %s\n", choice.c_str());
+  for (const double part : kParts) {
+    BlendModels(from, tuned, part, blend, {});
+    const double score = Score(Measure(blend, choice, threads));
+    std::printf("%6.0f %%%10.2f\n", 100 * part, score);
+    std::fflush(stdout);
+    if (score > best_score) {
+      best = part;
+      best_score = score;
+    }
+    CheckInterrupt();
+  }
+  fs::remove(blend);
+  BlendModels(from, tuned, best, tuned, {{"tuned_part", std::to_string(best)}});
+}
+
 void PrintFigures(const std::vector<KindScores>& before, const std::vector<KindScores>& after,
                   const fs::path& path) {
   Json figures = Json::object();
@@ -307,12 +210,17 @@ void FineTune(const FineTuneOptions& given) {
   const auto prompts = Json::parse(metadata("prompts")).get<std::vector<std::string>>();
 
   std::vector<Footage> footage = FindFootage(options.clean);
-  std::erase_if(footage, [](const Footage& one) { return one.count < 2; });
-  int count = 0;
-  for (const Footage& one : footage) count += one.count;
+  const auto frames = [&] {
+    int count = 0;
+    for (const Footage& one : footage) count += one.count;
+    return count;
+  };
+  const int found = frames();
+  std::erase_if(footage, [](const Footage& one) { return one.count < kLeastOfFootage; });
+  const int count = frames();
   if (count < kLeastFrames) {
     throw Error(ErrorCode::kInvalidArgument,
-                options.clean + ": holds " + std::to_string(count) + " frames; at least " +
+                options.clean + ": holds " + std::to_string(found) + " frames; at least " +
                     std::to_string(kLeastFrames) + " are needed, better some minutes of video");
   }
   const fs::path output = options.output;
@@ -326,7 +234,10 @@ void FineTune(const FineTuneOptions& given) {
   fs::remove_all(holdout);
   std::printf("%s: %d frames, the last fifth is kept back to measure on\n", options.clean.c_str(),
               count);
-  WriteHoldout(holdout, footage, prompts);
+  WriteKeptBack(holdout, footage, Part::kHoldout, prompts);
+  const std::string choice = (output / "choice").string();
+  fs::remove_all(choice);
+  WriteKeptBack(choice, footage, Part::kChoice, prompts);
   const double measuring = Seconds();
   const std::vector<KindScores> before = Measure(model, holdout, options.threads);
   const double measured = Seconds() - measuring;
@@ -336,8 +247,9 @@ void FineTune(const FineTuneOptions& given) {
   std::int64_t steps = options.steps;
   if (steps == 0) {
     const double step = MeasureStep(LoadRecipe(path, {}));
-    // Reading the footage comes once more, and the figures after.
-    const double left = 60 * options.minutes - (Seconds() - start) - measured - 5;
+    // Reading the footage comes once more, and after it the choice and the figures.
+    const double left =
+        60 * options.minutes - (Seconds() - start) - (std::size(kParts) + 1) * measured - 5;
     steps = static_cast<std::int64_t>(left / step);
     if (steps < kLeastSteps) {
       const double needed = 60 * options.minutes - left + kLeastSteps * step;
@@ -364,6 +276,7 @@ void FineTune(const FineTuneOptions& given) {
     return;
   }
   const std::string result = (output / "model.safetensors").string();
+  ChooseBlend(model, result, choice, options.threads);
   PrintFigures(before, Measure(result, holdout, options.threads), output / "figures.json");
   std::printf("%.1f minutes; use it with cplrestore model=%s\n", (Seconds() - start) / 60,
               result.c_str());

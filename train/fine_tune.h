@@ -17,9 +17,10 @@ struct FineTuneOptions {
   int threads = 0;               // 0: all CPUs
 };
 
-// Keeps the last fifth of the footage back, degrades some of it (OUTPUT/holdout, in the layout of
-// `cpl eval --clips`), measures the model on that, trains on the rest for as many steps as the time
-// allows, measures again, and prints both. Leaves OUTPUT/recipe.toml, with which the training can
+// Keeps the last fifth of the footage back, degrades some of it (OUTPUT/choice and OUTPUT/holdout,
+// in the layout of `cpl eval --clips`), measures the model on the latter, trains on the rest for as
+// many steps as the time allows, goes as far towards the tuned weights as does best on the former,
+// measures again, and prints both. Leaves OUTPUT/recipe.toml, with which the training can
 // be repeated or gone on with, and what a run leaves: model.safetensors is the result. Figures go
 // to OUTPUT/figures.json, too. Throws Error: kNotFound, kInvalidArgument (too little footage, too
 // little time), kUnsupported (not a live model), and what Trainer throws. Ctrl-C ends the training
