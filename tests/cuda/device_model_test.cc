@@ -4,44 +4,25 @@
 // to the CPU's restorer.
 #include "model/device_model.h"
 
-#include <c10/util/Exception.h>
 #include <gtest/gtest.h>
 
 #include <cstring>
 
 #include "cpl/error.h"
-#include "cuda/host_device.h"
 #include "model/cuda_support.h"
+#include "tests/cuda/small_device.h"
 #include "tests/model_fixture.h"
 
 namespace cpl {
 namespace {
 
 using test::BytePsnr;
+using test::SmallDevice;
 using test::TestFrame;
 using test::Weights;
 
 // What follows is the same whatever the router says later.
 constexpr RestoreParams kOneLook = {.prompt = 2, .interval = 100};
-
-// Refuses to run on more than so many cells at once, and counts.
-class SmallDevice final : public cuda::HostDevice {
- public:
-  void Admit(std::int64_t cells) override {
-    ++runs;
-    if (lost) throw std::runtime_error("CUDA error: an illegal memory access was encountered");
-    if (cells > most) throw c10::OutOfMemoryError({__func__, __FILE__, 0}, "out of memory");
-  }
-  cuda::DeviceMemory Memory() override { return {3 << 20, std::int64_t{64} << 20}; }
-  std::unique_ptr<cuda::Graph> Capture(const std::function<void(cuda::Stream)>& work) override {
-    ++captures;
-    return HostDevice::Capture(work);
-  }
-  std::int64_t most = std::int64_t{1} << 40;
-  bool lost = false;
-  int runs = 0;
-  int captures = 0;
-};
 
 class DeviceModelTest : public testing::Test {
  protected:
@@ -172,15 +153,7 @@ TEST_F(DeviceModelTest, WorksInStripsWhereMemoryIsShort) {
   const auto whole = run(roomy), parts = run(small);
   EXPECT_GT(small.runs, roomy.runs);
   EXPECT_GT(BytePsnr(whole, parts), 75);
-
-  small.most = 10;
-  try {
-    run(small);
-    ADD_FAILURE() << "no error";
-  } catch (const Error& error) {
-    EXPECT_EQ(error.code(), ErrorCode::kOutOfMemory);
-    EXPECT_NE(std::string(error.what()).find("3 MiB of 64 MiB"), std::string::npos) << error.what();
-  }
+  test::ExpectTooSmall(run);
 }
 
 TEST_F(DeviceModelTest, ALostDeviceIsNamed) {

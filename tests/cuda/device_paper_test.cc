@@ -3,15 +3,14 @@
 // The paper's network on a device that is the host, held to its definition and to the CPU's
 // restorer.
 #include <c10/core/InferenceMode.h>
-#include <c10/util/Exception.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
 
 #include "cpl/error.h"
-#include "cuda/host_device.h"
 #include "model/device_model.h"
 #include "model/device_paper_net.h"
+#include "tests/cuda/small_device.h"
 #include "tests/golden_weights.h"
 #include "tests/model_fixture.h"
 
@@ -19,21 +18,8 @@ namespace cpl {
 namespace {
 
 using test::BytePsnr;
+using test::SmallDevice;
 using test::TestFrame;
-
-// Refuses to run on more than so many pixels at once.
-class SmallDevice final : public cuda::HostDevice {
- public:
-  void Admit(std::int64_t pixels) override {
-    ++runs;
-    if (lost) throw std::runtime_error("CUDA error: the device has gone");
-    if (pixels > most) throw c10::OutOfMemoryError({__func__, __FILE__, 0}, "out of memory");
-  }
-  cuda::DeviceMemory Memory() override { return {3 << 20, std::int64_t{64} << 20}; }
-  std::int64_t most = std::int64_t{1} << 40;
-  int runs = 0;
-  bool lost = false;
-};
 
 class DevicePaperTest : public testing::Test {
  protected:
@@ -174,14 +160,7 @@ TEST_F(DevicePaperTest, WorksInStripsWhereMemoryIsShort) {
   const auto whole = run(roomy), parts = run(small);
   EXPECT_GT(small.runs, 2 * roomy.runs);
   EXPECT_GT(BytePsnr(whole, parts), 70);
-  small.most = 10;
-  try {
-    run(small);
-    ADD_FAILURE() << "no error";
-  } catch (const Error& error) {
-    EXPECT_EQ(error.code(), ErrorCode::kOutOfMemory);
-    EXPECT_NE(std::string(error.what()).find("3 MiB of 64 MiB"), std::string::npos) << error.what();
-  }
+  test::ExpectTooSmall(run);
 }
 
 TEST_F(DevicePaperTest, RefusesWhatItCannotDo) {
