@@ -4,8 +4,8 @@
 
     tests/check_docs.py BUILD [FILE...]
 
-Every block of ```sh in README.md, HACKING.md, docs/ and the READMEs of examples/ carries one of two marks
-in the line before it:
+Every block of ```sh in README.md, HACKING.md, docs/, the READMEs of examples/, bench/ and tests/ and the
+cards of weights/ carries one of two marks in the line before it:
 
     <!-- run -->               the block is run, after those of the same file before it, and must succeed
     <!-- not run: WHY -->      it needs a camera, a GPU, a screen, data, an hour: only its syntax is checked
@@ -29,7 +29,9 @@ MARK = re.compile(r"<!-- (run|not run: \S.*) -->")
 def pages():
     yield from (ROOT / "README.md", ROOT / "HACKING.md")
     yield from sorted((ROOT / "docs").glob("*.md"))
-    yield from sorted((ROOT / "examples").glob("**/README.md"))
+    for folder in ("examples", "bench", "tests"):
+        yield from sorted((ROOT / folder).glob("**/README.md"))
+    yield from sorted((ROOT / "weights").glob("*.md"))
 
 
 def blocks(page):
@@ -48,12 +50,19 @@ def blocks(page):
         number += 1
 
 
+COMMAND = re.compile(r"( {4}|\t)?(\$ |\./|gst-|cpl |meson |ninja |apt-get |python3? |build/|bench/|tests/|podman )")
+
+
 def unmarked(page):
-    """Lines outside of blocks that look like commands: indented ones would go unmarked."""
-    inside = False
+    """Lines that look like commands and would go unmarked: indented ones, and blocks of no language or another shell's."""
+    language = None
     for number, line in enumerate(page.read_text().splitlines(), 1):
-        inside ^= line.startswith("```")
-        if not inside and re.match(r"( {4}|\t)(\$ |\./|gst-|cpl |meson |ninja |apt-get |python3? |build/)", line):
+        if line.startswith("```"):
+            language = line[3:].strip() if language is None else None
+        elif language is None:
+            if line.startswith(("    ", "\t")) and COMMAND.match(line):
+                yield number
+        elif language in ("", "bash", "console", "shell") and COMMAND.match(line):
             yield number
 
 
