@@ -77,7 +77,8 @@ def measure(size, threads, model):
         clip(path, width, height, MORE)
 
         def row(name, how, command, **options):
-            rows[name] = {"how": how, **per_frame(command, **options)}
+            rows[name] = {"how": how.replace(str(model), pathlib.Path(model).name),
+                          **per_frame(command, **options)}
             print(f"peers: {name}: {rows[name]['ms']:.1f} ms", flush=True)
 
         def gst(name, text):

@@ -193,6 +193,10 @@ def compare(binary, model, prompt, size, threads, rounds, macs_per_pixel, bf16):
             for precision in precisions:
                 peaks[precision].append(
                     matrix_peak(torch.bfloat16 if precision == "bf16" else torch.float32))
+    for contender in contenders.values():
+        if isinstance(contender, Ours):
+            contender.process.stdin.close()
+            contender.process.wait()
     gmacs = macs_per_pixel * width * height * 1e-9
     result["peak_gmacs"] = {name: max(values) for name, values in peaks.items()}
     for name, values in spent.items():

@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import platform
+import resource
 import subprocess
 import sys
 import tempfile
@@ -28,6 +29,18 @@ def cpu_flags():
         if line.startswith("flags"):
             return line.split()
     return []
+
+
+def busy_s():
+    """CPU seconds that all processes of the machine took, kernel and steal included."""
+    user, nice, system, _, _, irq, softirq, steal = map(
+        int, open("/proc/stat").readline().split()[1:9])
+    return (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
+
+
+def own_s():
+    return sum(part for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+               for part in resource.getrusage(who)[:2])
 
 
 def cpl_json(cpl, *words):
@@ -91,10 +104,13 @@ def markdown(result):
             if "bf16" in net["peak_gmacs"] else
             "This processor multiplies no bf16, so all are in fp32.")
     versions = ", ".join(f"{k} {v}" for k, v in result["versions"].items() if k != "CPUs")
+    others = ", ".join(f"{100 * result['others_' + part]:.0f} % ({part})" for part in PARTS)
     lines = ["# Beside peers", "",
              f"`bench/peers/run.sh --commit`, one run: {result['machine']}, {net['threads']} "
              f"threads, model {result['model']} ({result['macs_per_pixel']:.0f} multiply-adds a "
-             f"pixel), commit {result['commit']}. {versions}.", "",
+             f"pixel), commit {result['commit']}. {versions}. Of the CPU time of the machine while it "
+             f"ran, others took {others}: figures of a part with more than a few per cent mean "
+             "little.", "",
              "## The same network", "",
              f"The network proper at {net['size']}, one prompt folded in, same inputs; contenders "
              "take turns. Peak: a 2048^3 product of the same type by PyTorch in the same turns "
@@ -196,7 +212,11 @@ def main():
 
     for part in PARTS:
         if part in options.parts:
-            file_of(part).write_text(json.dumps({"about": about, "found": measure[part]()}))
+            busy, own = busy_s(), own_s()
+            found = measure[part]()
+            busy, own = busy_s() - busy, own_s() - own
+            found["others_" + part] = max(0.0, (busy - own) / max(busy, 1e-9))
+            file_of(part).write_text(json.dumps({"about": about, "found": found}))
     result = dict(about)
     for part in PARTS:
         if not file_of(part).exists():
