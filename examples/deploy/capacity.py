@@ -28,8 +28,9 @@ def main() -> None:
     options = parser.parse_args()
     try:
         bench = json.loads(options.bench.read_text(encoding="utf-8"))
+        bench = bench.get("bench", bench)  # bench/results/peers.json holds one
         together, cpus = float(bench["streams_fps"][options.size]), int(bench["threads"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         sys.exit(f"capacity: {options.bench}: no frames/s of {options.size} streams in it ({error!r})")
     if not (0 <= options.clear <= 1 and 0 < options.headroom <= 1 and together > 0 and options.fps > 0):
         sys.exit("capacity: --clear lies in 0..1, --headroom above 0 and up to 1, --fps above 0")
