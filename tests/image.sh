@@ -102,10 +102,10 @@ gateway() {
   store images --format "$tag: {{.Size}}" "$tag"
   show id -u
   show cat /etc/debian_version
-  show gst-inspect-1.0 cplrestore | head -n 12
+  show gst-inspect-1.0 cplrestore | sed -n 1,12p
   show gst-launch-1.0 videotestsrc num-buffers=30 pattern=ball ! video/x-raw,width=320,height=240 ! \
     cpldegrade kind=rain ! cplrestore bypass=off ! fakesink
-  show cpl info live | head -n 9
+  show cpl info live | sed -n 1,9p
   show cpl-gateway --check /etc/cpl-gateway/cameras.toml
   gateway
 } >"$work/run.log" 2>&1 || { tail -n 40 "$work/run.log"; die 'the image does not work'; }

@@ -42,7 +42,7 @@ debs=("$work"/*.deb)
   for deb in "${debs[@]}"; do
     echo
     echo "## $(basename "$deb"), $(($(stat -c %s "$deb") / 1024)) KiB"
-    dpkg-deb --field "$deb" Depends | fold -sw 110
+    dpkg-deb --field "$deb" Depends | fold -sw 110 | sed 's/ *$//'
     dpkg-deb --contents "$deb" | awk '$1 !~ /^d/ { printf "%12d %s %s %s\n", $3, $6, $7, $8 }'
   done
 } >"$log"
