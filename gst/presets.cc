@@ -21,14 +21,14 @@ struct Bundle {
 
 constexpr Bundle kBundles[] = {
     // For those who fear for detail: a good part of the restoration, and only where it is needed.
-    {Preset::kLight, 0.6, kAutoDegradation, BypassMode::kAuto, 0.5, 0.2},
+    {Preset::kLight, 0.6, kAutoDegradation, BypassMode::kAuto, 0.4, 0.2},
     // The defaults.
-    {Preset::kMedium, 1.0, kAutoDegradation, BypassMode::kAuto, 0.6, 0.2},
+    {Preset::kMedium, 1.0, kAutoDegradation, BypassMode::kAuto, 0.5, 0.2},
     // Everything that the model can do, in every frame.
-    {Preset::kStrong, 1.0, kAutoDegradation, BypassMode::kOff, 0.6, 0.2},
+    {Preset::kStrong, 1.0, kAutoDegradation, BypassMode::kOff, 0.5, 0.2},
     // A dark picture is a noisy one, and grain must not be taken for rain or snow; some of it
     // stays, because a picture without any looks smeared.
-    {Preset::kNight, 0.85, "noise", BypassMode::kOff, 0.6, 0.2},
+    {Preset::kNight, 0.85, "noise", BypassMode::kOff, 0.5, 0.2},
 };
 
 }  // namespace

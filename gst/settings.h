@@ -33,7 +33,7 @@ struct Settings {
   std::string degradation = kAutoDegradation;
   double strength = 1.0;
   BypassMode bypass = BypassMode::kAuto;
-  double bypass_threshold = 0.6;
+  double bypass_threshold = 0.5;
   double bypass_hysteresis = 0.2;
   TemporalMode temporal = TemporalMode::kOn;
   unsigned interval = 1;

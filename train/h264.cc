@@ -14,8 +14,10 @@
 namespace cpl::train {
 namespace {
 
-// Nobody waits longer for a few small frames; a pipeline that stands is a bug.
+// Nobody waits longer for a few small frames; a pipeline that stands is a bug. Twice: the time in
+// which the whole process was stopped (Ctrl-Z, a machine asleep) is over when it goes on.
 constexpr GstClockTime kPatience = 60 * GST_SECOND;
+constexpr int kWaits = 2;
 
 class Coder {
  public:
@@ -91,9 +93,13 @@ class Coder {
   }
 
   cv::Mat Pull(int width, int height) {
-    GstPtr<GstSample> sample(gst_app_sink_try_pull_sample(GST_APP_SINK(sink_), kPatience));
+    GstPtr<GstSample> sample;
+    for (int i = 0; i < kWaits && !sample && !gst_app_sink_is_eos(GST_APP_SINK(sink_)); ++i) {
+      sample.reset(gst_app_sink_try_pull_sample(GST_APP_SINK(sink_), kPatience));
+    }
     if (!sample) {
-      std::string reason = "it ends early";
+      std::string reason =
+          gst_app_sink_is_eos(GST_APP_SINK(sink_)) ? "it ends early" : "it stands still";
       GstPtr<GstBus> bus(gst_element_get_bus(pipeline_.get()));
       GstPtr<GstMessage> message(gst_bus_pop_filtered(bus.get(), GST_MESSAGE_ERROR));
       if (message) reason = MessageText(message.get());

@@ -79,18 +79,18 @@ TEST(Properties, ReachTheRuntime) {
   EXPECT_TRUE(params.temporal);
   EXPECT_EQ(params.threads, 3);
   EXPECT_EQ(params.interval, 1);
-  EXPECT_EQ(params.clear_threshold, 0.6f);
+  EXPECT_EQ(params.clear_threshold, 0.5f);
   EXPECT_EQ(params.clear_hysteresis, 0.2f);
   EXPECT_EQ(params.max_wait_ns, 0);
 
   filter.Set("interval", "5");
-  filter.Set("bypass-threshold", "0.5");
+  filter.Set("bypass-threshold", "0.75");
   filter.Set("bypass-hysteresis", "0.25");
   filter.Set("max-latency", "60000000000");
   ASSERT_TRUE(filter.Push(MakeFrame(kKind, 0)));
   params = DummyCounters().params;
   EXPECT_EQ(params.interval, 5);
-  EXPECT_EQ(params.clear_threshold, 0.5f);
+  EXPECT_EQ(params.clear_threshold, 0.75f);
   EXPECT_EQ(params.clear_hysteresis, 0.25f);
   EXPECT_EQ(params.max_wait_ns, 60000000000);
 

@@ -71,7 +71,7 @@ struct RestoreParams {
   bool temporal = true;
   // A stream becomes clear when the router's probability of "clean" rises above the threshold, and
   // is so until it falls below threshold - hysteresis. Both 0..1.
-  float clear_threshold = 0.6f;
+  float clear_threshold = 0.5f;
   float clear_hysteresis = 0.2f;
   // The router looks at every n-th frame, and what it found is held between. At least 1. A scene
   // cut has it look at once.
