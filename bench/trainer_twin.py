@@ -184,6 +184,8 @@ class Live(torch.nn.Module):
 
     def conv(self, name, x, prompt, cond, stride=1):
         weight, bias = self.get(name + ".weight"), self.get(name + ".bias")
+        if self.has(name + ".prompt_weight"):
+            weight = weight + self.get(name + ".prompt_weight")[prompt]
         if self.has(name + ".prompt_in"):
             into, out = 1 + self.get(name + ".prompt_in")[prompt], 1 + self.get(name + ".prompt_out")[prompt]
             weight = weight * out.view(-1, 1, 1, 1) * into.view(1, -1, 1, 1)

@@ -45,6 +45,16 @@ std::vector<int> ReadInts(const json& object, const char* key, std::size_t count
   return values;
 }
 
+// Whether it is the second. Files of before there was a choice have no such key: the first.
+bool ReadChoice(const json& object, const char* key, const std::string& first,
+                const std::string& second) {
+  const auto it = object.find(key);
+  if (it == object.end() || *it == first) return false;
+  if (*it == second) return true;
+  Bad(std::string("config '") + key + "' is " + it->dump() + ", expected \"" + first + "\" or \"" +
+      second + "\"");
+}
+
 std::string Name(const std::string& stem, int level, int index, int conv) {
   return stem + std::to_string(level) + "." + std::to_string(index) + ".conv" +
          std::to_string(conv);
@@ -63,9 +73,9 @@ void AddPairs(std::vector<ConvShape>& convs, const std::string& stem, int level,
 LiveConfig LiveConfig::FromJson(const std::string& text) {
   const json object = json::parse(text, nullptr, /*allow_exceptions=*/false);
   if (!object.is_object()) Bad("its config is no JSON object");
-  static constexpr const char* kKeys[] = {"channels",       "encoder",         "decoder",
-                                          "conditioning",   "router_channels", "router_patches",
-                                          "router_pooling", "framework",       "top_k"};
+  static constexpr const char* kKeys[] = {
+      "channels",       "encoder",        "decoder",        "conditioning", "router_channels",
+      "router_patches", "router_pooling", "prompt_weights", "framework",    "top_k"};
   for (const auto& [key, value] : object.items()) {
     if (std::find(std::begin(kKeys), std::end(kKeys), key) == std::end(kKeys)) {
       Bad("config key '" + key + "' is unknown to this version");
@@ -81,13 +91,11 @@ LiveConfig LiveConfig::FromJson(const std::string& text) {
   config.router_channels = ReadInts(object, "router_channels", 3, 4, 256);
   config.router_patches = ReadInt(object, "router_patches", 1, 64);
   config.top_k = ReadInt(object, "top_k", 1, 64);
-  // Files of before there was a choice have no such key.
-  if (const auto pooling = object.find("router_pooling"); pooling != object.end()) {
-    if (*pooling != "features" && *pooling != "logits") {
-      Bad("config 'router_pooling' is " + pooling->dump() +
-          ", expected \"features\" or \"logits\"");
-    }
-    if (*pooling == "logits") config.router_pooling = RouterPooling::kLogits;
+  if (ReadChoice(object, "router_pooling", "features", "logits")) {
+    config.router_pooling = RouterPooling::kLogits;
+  }
+  if (ReadChoice(object, "prompt_weights", "gains", "full")) {
+    config.prompt_weights = PromptWeights::kFull;
   }
   const auto framework = object.find("framework");
   if (framework == object.end() || !framework->is_string()) Bad("its config has no 'framework'");
@@ -109,6 +117,7 @@ std::string LiveConfig::ToJson() const {
                  {"framework", framework},
                  {"top_k", top_k}};
   if (router_pooling == RouterPooling::kLogits) object["router_pooling"] = "logits";
+  if (prompt_weights == PromptWeights::kFull) object["prompt_weights"] = "full";
   return object.dump();
 }
 

@@ -18,7 +18,7 @@ struct ConvShape {
   int out = 0;
   int kernel = 1;
   int stride = 1;
-  bool prompted = false;     // prompts scale its input and output channels and shift its output
+  bool prompted = false;     // prompts change its weights (PromptWeights) and shift its output
   bool conditioned = false;  // the router's conditioning vector shifts its output
   // Outputs that are logits of gates, `logits` of them from `first_logit` on, are kLogitGain times
   // what the file's tensors say: at the network's own learning rate a gate would take tens of
@@ -34,6 +34,13 @@ enum class RouterPooling {
               // behind a windscreen in the fog, does not outshout the rest
 };
 
+// How a prompt changes the weights of a convolution. Either folds into them once, so that a frame
+// costs the same.
+enum class PromptWeights {
+  kGains,  // gains for its input and output channels
+  kFull,   // and a change of every weight: a specialist for each degradation on a common base
+};
+
 // A U-Net on cells of 2x2 pixels (space-to-depth by 2). Level l works at 1/2^(l+1) of the frame's
 // size; a level's encoder and decoder hold so many residual pairs of 3x3 convolutions.
 struct LiveConfig {
@@ -44,6 +51,7 @@ struct LiveConfig {
   std::vector<int> router_channels = {16, 24, 32};
   int router_patches = 3;  // 64x64 pixels each, the most that are looked at in one frame
   RouterPooling router_pooling = RouterPooling::kFeatures;
+  PromptWeights prompt_weights = PromptWeights::kGains;
   std::string framework = "cpl";
   int top_k = 1;  // prompts mixed per frame
 

@@ -38,6 +38,10 @@ std::vector<std::pair<std::string, std::vector<std::int64_t>>> LiveParameterShap
     shapes.push_back({conv.name + ".weight", {conv.out, conv.in, conv.kernel, conv.kernel}});
     shapes.push_back({conv.name + ".bias", {conv.out}});
     if (conv.prompted && prompted) {
+      if (config.prompt_weights == PromptWeights::kFull) {
+        shapes.push_back(
+            {conv.name + ".prompt_weight", {prompts, conv.out, conv.in, conv.kernel, conv.kernel}});
+      }
       shapes.push_back({conv.name + ".prompt_in", {prompts, conv.in}});
       shapes.push_back({conv.name + ".prompt_out", {prompts, conv.out}});
       shapes.push_back({conv.name + ".prompt_shift", {prompts, conv.out}});
@@ -102,6 +106,10 @@ FoldedNet Fold(const LiveConfig& config, const Parameters& parameters, const at:
       conv.weight = parameters.Get(shape.name + ".weight");
       conv.bias = parameters.Get(shape.name + ".bias");
       if (shape.prompted && prompted) {
+        if (config.prompt_weights == PromptWeights::kFull) {
+          const at::Tensor& change = parameters.Get(shape.name + ".prompt_weight");
+          conv.weight = conv.weight + mix.matmul(change.flatten(1)).view_as(conv.weight);
+        }
         const at::Tensor in = 1 + mix.matmul(parameters.Get(shape.name + ".prompt_in"));
         const at::Tensor out = 1 + mix.matmul(parameters.Get(shape.name + ".prompt_out"));
         conv.weight = conv.weight * out.view({-1, 1, 1, 1}) * in.view({1, -1, 1, 1});

@@ -2,12 +2,12 @@
 //
 // The live network: a recurrent U-Net whose every convolution is specialised by a sparse prompt.
 //
-// A prompt carries gains for the input and output channels of each convolution and shifts of its
-// output. One mix of prompts is active per frame, so it folds into the weights (Fold) and costs
-// nothing while a frame runs: five specialists at the price of one. What else the network must know
-// of the frame (how much noise, which airlight) comes as a short conditioning vector that shifts
-// the outputs of some convolutions; it changes with every look of the router and touches biases
-// only.
+// A prompt carries gains for the input and output channels of each convolution, a change of every
+// weight of it where the config says so (PromptWeights::kFull), and shifts of its output. One mix
+// of prompts is active per frame, so it folds into the weights (Fold) and costs nothing while a
+// frame runs: five specialists at the price of one. What else the network must know of the frame
+// (how much noise, which airlight) comes as a short conditioning vector that shifts the outputs of
+// some convolutions; it changes with every look of the router and touches biases only.
 //
 // The router, which names the prompt, and the conditioner are heads of their own that see a few
 // patches of the frame at full resolution. So the network proper has no global operation in it, and

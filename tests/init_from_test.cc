@@ -77,6 +77,18 @@ TEST_F(InitFromTest, AGrownNetworkAnswersAsBefore) {
   }
 }
 
+TEST_F(InitFromTest, SpecialistsStartWhereTheGainsWere) {
+  const LiveModelFile file = LoadLiveModel(path_);
+  for (LiveConfig config : {small_, large_}) {
+    config.prompt_weights = PromptWeights::kFull;
+    const Parameters grown = Start(config, true);
+    for (const int prompt : {0, 3}) {
+      const at::Tensor before = Answer(small_, file.parameters, prompt).output;
+      EXPECT_TRUE(at::allclose(before, Answer(config, grown, prompt).output, 1e-4, 1e-5)) << prompt;
+    }
+  }
+}
+
 TEST_F(InitFromTest, WhatIsNewCanLearn) {
   const Parameters grown = Start(large_, true);
   Parameters leaves;
@@ -112,6 +124,11 @@ TEST_F(InitFromTest, SaysWhyNot) {
   LiveConfig dense = large_;
   dense.framework = "prompt";
   EXPECT_NE(Refusal(dense, true).find("framework"), std::string::npos);
+  LiveConfig full = small_;
+  full.prompt_weights = PromptWeights::kFull;
+  test::WriteModel(path_, full, test::Weights::kRandom);
+  EXPECT_NE(Refusal(large_, true).find("model.prompt_weights"), std::string::npos);
+  test::WriteModel(path_, small_, test::Weights::kRandom);
   EXPECT_NE(Refusal(large_, true, {"clean", "noise"}).find("its prompts are"), std::string::npos);
 }
 

@@ -95,6 +95,7 @@ TEST(LiveConfig, RefusesNonsenseByName) {
   refused(replaced("\"framework\":\"cpl\"", "\"framework\":\"magic\""), "magic");
   refused(replaced("\"top_k\"", "\"top_q\""), "top_q");
   refused(replaced("\"top_k\":1", "\"top_k\":1,\"router_pooling\":\"median\""), "router_pooling");
+  refused(replaced("\"top_k\":1", "\"top_k\":1,\"prompt_weights\":1"), "prompt_weights");
 }
 
 TEST(LiveNet, FoldingAPromptEqualsScalingItsChannels) {
@@ -109,6 +110,24 @@ TEST(LiveNet, FoldingAPromptEqualsScalingItsChannels) {
       at::conv2d(x * in, parameters.Get("stem.weight"), parameters.Get("stem.bias"), 1, 1) * out +
       shift;
   EXPECT_LT(MaxDifference(at::conv2d(x, folded.weight, folded.bias, 1, 1), expected), 1e-4);
+}
+
+TEST(LiveNet, FoldingAFullPromptAddsItsWeightsBeforeTheGains) {
+  LiveConfig config = test::SmallConfig();
+  config.prompt_weights = PromptWeights::kFull;
+  EXPECT_EQ(LiveConfig::FromJson(config.ToJson()).prompt_weights, PromptWeights::kFull);
+  const Parameters parameters = WithPrompts(config);
+  const FoldedConv folded = Fold(config, parameters, OneHot(2)).convs.front();
+  const at::Tensor x = Random({1, 12, 8, 8}, 1);
+  const at::Tensor own = parameters.Get("stem.weight") + parameters.Get("stem.prompt_weight")[2];
+  const at::Tensor in = (1 + parameters.Get("stem.prompt_in")[2]).view({1, -1, 1, 1});
+  const at::Tensor out = (1 + parameters.Get("stem.prompt_out")[2]).view({1, -1, 1, 1});
+  const at::Tensor shift = parameters.Get("stem.prompt_shift")[2].view({1, -1, 1, 1});
+  const at::Tensor expected =
+      at::conv2d(x * in, own, parameters.Get("stem.bias"), 1, 1) * out + shift;
+  EXPECT_LT(MaxDifference(at::conv2d(x, folded.weight, folded.bias, 1, 1), expected), 1e-4);
+  // And a frame costs what it did.
+  EXPECT_EQ(config.MacsPerPixel(640, 360), test::SmallConfig().MacsPerPixel(640, 360));
 }
 
 TEST(LiveNet, PromptsMatterAndEndToEndHasNone) {

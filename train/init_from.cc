@@ -34,7 +34,8 @@ at::Tensor Corner(at::Tensor tensor, at::IntArrayRef shape) {
 }
 
 // A convolution of the larger network in which the smaller one's sits in a corner. New inputs do
-// not reach old outputs, so these stay what they were; new outputs are as in a fresh network.
+// not reach old outputs, so these stay what they were; new outputs are as in a fresh network. What
+// prompts change starts at zero.
 at::Tensor Enlarge(const at::Tensor& small, const at::Tensor& fresh) {
   at::Tensor grown = fresh.clone();
   if (small.dim() == 4) grown.slice(0, 0, small.size(0)).zero_();
@@ -60,6 +61,9 @@ void CheckGrows(const std::string& path, const LiveConfig& small, const LiveConf
   }
   if (small.conditioning != large.conditioning || small.router_channels != large.router_channels) {
     CannotGrow(path, "router and conditioner must be the same");
+  }
+  if (small.prompt_weights > large.prompt_weights) {
+    CannotGrow(path, "its prompts change every weight (model.prompt_weights)");
   }
   if (small.framework != large.framework || small.top_k != large.top_k) {
     CannotGrow(path, "the framework must be the same");

@@ -35,6 +35,9 @@ void ReadModel(Recipe& recipe, const toml::table* model_table) {
     std::string pooling = "features";
     model.ReadOneOf("router_pooling", pooling, {"features", "logits"});
     if (pooling == "logits") recipe.model.router_pooling = RouterPooling::kLogits;
+    std::string weights = "gains";
+    model.ReadOneOf("prompt_weights", weights, {"gains", "full"});
+    if (weights == "full") recipe.model.prompt_weights = PromptWeights::kFull;
     model.Read("top_k", recipe.model.top_k, 1, 64);
   } else {
     model.Read("dim", recipe.paper.dim, 1, 4096);

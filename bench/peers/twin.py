@@ -13,7 +13,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 
 KEYS = {"channels", "encoder", "decoder", "conditioning", "router_channels", "router_patches",
-        "router_pooling", "framework", "top_k"}
+        "router_pooling", "prompt_weights", "framework", "top_k"}
 FIELD_LEVEL = 2
 LOGIT_GAIN = 4.0
 CELL, OUTPUT = 12, 16
@@ -40,6 +40,8 @@ class Folded:
 
     def conv(self, name):
         weight, bias = self.tensors[name + ".weight"], self.tensors[name + ".bias"]
+        if name + ".prompt_weight" in self.tensors:
+            weight = weight + self.tensors[name + ".prompt_weight"][self.index]
         if name + ".prompt_in" in self.tensors:
             into = 1 + self.tensors[name + ".prompt_in"][self.index]
             out = 1 + self.tensors[name + ".prompt_out"][self.index]
