@@ -23,16 +23,17 @@ namespace fs = std::filesystem;
 class FineTuneTest : public testing::Test {
  protected:
   std::string Write(const char* name, const std::vector<float>& values,
-                    std::vector<std::int64_t> shape = {2, 2}) const {
+                    std::vector<std::int64_t> shape = {2, 2}, const char* tensor = "w") const {
     const std::string path = folder_.File(name);
-    WriteSafetensors(path, {{"w", DType::kF32, std::move(shape), std::as_bytes(std::span(values))}},
+    WriteSafetensors(path,
+                     {{tensor, DType::kF32, std::move(shape), std::as_bytes(std::span(values))}},
                      {{"name", name}});
     return path;
   }
 
   static std::vector<float> Read(const std::string& path) {
     const SafetensorsFile file = SafetensorsFile::Open(path);
-    const TensorView* tensor = file.Find("w");
+    const TensorView* tensor = &file.tensors().front();
     std::vector<float> values(tensor->data.size() / sizeof(float));
     std::memcpy(values.data(), tensor->data.data(), tensor->data.size());
     return values;
@@ -45,23 +46,35 @@ TEST_F(FineTuneTest, BlendsLieBetweenTheModels) {
   const std::vector<float> old = {0.1f, -3, 1e-30f, 7}, tuned = {0.3f, 5, 1e30f, 7};
   const std::string from = Write("from", old), to = Write("to", tuned);
   const std::string path = folder_.File("blend");
-  BlendModels(from, to, 0, path, {});
+  BlendModels(from, to, {0, {}}, path, {});
   EXPECT_EQ(Read(path), old);
-  BlendModels(from, to, 1, path, {});
+  BlendModels(from, to, {1, {}}, path, {});
   EXPECT_EQ(Read(path), tuned);
-  BlendModels(from, to, 0.25, path, {{"tuned_part", "0.25"}});
+  BlendModels(from, to, {0.25, {}}, path, {{"tuned_part", "0.25"}});
   EXPECT_EQ(Read(path), (std::vector<float>{0.15f, -1, 2.5e29f, 7}));
   const auto metadata = SafetensorsFile::Open(path).metadata();
   EXPECT_EQ(metadata.at("name"), "to");
   EXPECT_EQ(metadata.at("tuned_part"), "0.25");
   // Over the tuned one, too.
-  BlendModels(from, to, 0, to, {});
+  BlendModels(from, to, {0, {}}, to, {});
   EXPECT_EQ(Read(to), old);
+}
+
+TEST_F(FineTuneTest, EachPromptGoesItsOwnPart) {
+  const std::string from = Write("from", {1, 2, 3, 4}, {2, 2}, "stem.prompt_in");
+  const std::string to = Write("to", {2, 4, 5, 8}, {2, 2}, "stem.prompt_in");
+  const std::string path = folder_.File("blend");
+  BlendModels(from, to, {1, {0.5, 0}}, path, {});
+  EXPECT_EQ(Read(path), (std::vector<float>{1.5, 3, 3, 4}));
+  EXPECT_THROW(BlendModels(from, to, {1, {0.5, 0, 1}}, path, {}), Error);
+  // What no prompt has of its own.
+  BlendModels(Write("from", {1, 2}, {2}), Write("to", {2, 4}, {2}), {1, {0.5, 0}}, path, {});
+  EXPECT_EQ(Read(path), (std::vector<float>{2, 4}));
 }
 
 TEST_F(FineTuneTest, OtherNetworksAreNotBlended) {
   const std::string from = Write("from", {1, 2, 3, 4}), to = Write("to", {1, 2, 3, 4}, {4});
-  EXPECT_THROW(BlendModels(from, to, 0.5, folder_.File("blend"), {}), Error);
+  EXPECT_THROW(BlendModels(from, to, {0.5, {}}, folder_.File("blend"), {}), Error);
   EXPECT_FALSE(fs::exists(folder_.File("blend")));
 }
 

@@ -113,29 +113,32 @@ TEST_F(TrainerTest, NeitherThreadsNorWorkersChangeTheResult) {
   EXPECT_EQ(Bytes(folder_.File("ahead/checkpoint.safetensors")), reference);
 }
 
-TEST_F(TrainerTest, ARouterStageTouchesNothingElse) {
-  Train(MakeRecipe("run", 3));
-  const std::string path = folder_.File("run/checkpoint.safetensors");
-  fs::copy_file(path, folder_.File("before.safetensors"));
-  Recipe recipe = MakeRecipe("run", 6);
-  recipe.stages.push_back(recipe.stages[0]);
-  recipe.stages[0].steps = 3;
-  recipe.stages[1].steps = 3;
-  recipe.stages[1].router_only = true;
-  Train(recipe, true);
-  const SafetensorsFile before = SafetensorsFile::Open(folder_.File("before.safetensors"));
-  const SafetensorsFile after = SafetensorsFile::Open(path);
-  int moved = 0;
-  for (const TensorView& tensor : before.tensors()) {
-    if (tensor.name == "adam.updates") continue;
-    const bool same = std::memcmp(tensor.data.data(), after.Find(tensor.name)->data.data(),
-                                  tensor.data.size()) == 0;
-    moved += !same;
-    if (tensor.name.find("router.") == std::string::npos) {
-      EXPECT_TRUE(same) << tensor.name;
+TEST_F(TrainerTest, AStageOfAPartTouchesNothingElse) {
+  for (const auto& [part, own] :
+       {std::pair(Trains::kRouter, "router."), std::pair(Trains::kPrompts, ".prompt_")}) {
+    Train(MakeRecipe(own, 3));
+    const std::string path = folder_.File(std::string(own) + "/checkpoint.safetensors");
+    const std::string copy = folder_.File(std::string(own) + "before");
+    fs::copy_file(path, copy);
+    Recipe recipe = MakeRecipe(own, 6);
+    recipe.stages.push_back(recipe.stages[0]);
+    recipe.stages[0].steps = 3;
+    recipe.stages[1].steps = 3;
+    recipe.stages[1].trains = part;
+    Train(recipe, true);
+    const SafetensorsFile before = SafetensorsFile::Open(copy), after = SafetensorsFile::Open(path);
+    int moved = 0;
+    for (const TensorView& tensor : before.tensors()) {
+      if (tensor.name == "adam.updates") continue;
+      const bool same = std::memcmp(tensor.data.data(), after.Find(tensor.name)->data.data(),
+                                    tensor.data.size()) == 0;
+      moved += !same;
+      if (tensor.name.find(own) == std::string::npos) {
+        EXPECT_TRUE(same) << tensor.name;
+      }
     }
+    EXPECT_GT(moved, 8) << own;
   }
-  EXPECT_GT(moved, 8);
 }
 
 TEST_F(TrainerTest, WritesSamplePictures) {

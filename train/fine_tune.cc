@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <sstream>
 
@@ -67,9 +68,11 @@ std::string RecipeText(const FineTuneOptions& options, const std::vector<Footage
   text << "]\n\n[optimizer]\nema = " << 1 - 1 / horizon
        << "\n\n[run]\noutput = " << Quoted(fs::absolute(options.output).lexically_normal().string())
        << "\nthreads = " << options.threads << "\nlog_every = 25\nsamples_every = 500\n"
-       << "\n# The router stays as it is: one scene has little to teach about all others.\n"
-       << "[[stage]]\nname = \"tune\"\nsteps = " << steps
-       << "\nframes = 4\npatch = 128\nlearning_rate = 5e-5\nfinal_rate = 1e-6\nwarmup = 20\n"
+       << "\n# Router and base stay as they are: one scene has little to teach about all others.\n"
+          "[[stage]]\nname = \"tune\"\nsteps = "
+       << steps
+       << "\ntrain = " << (config.at("framework") == "end_to_end" ? "\"all\"" : "\"prompts\"")
+       << "\nframes = 4\npatch = 128\nlearning_rate = 2e-4\nfinal_rate = 1e-6\nwarmup = 20\n"
           "mixed = 0.25\nrouter_weight = 0.0\nbatch = { ";
   for (std::size_t p = 0; p < prompts.size(); ++p) {
     text << (p > 0 ? ", " : "") << prompts[p] << " = " << (prompts[p] == "clean" ? 1 : 3);
@@ -125,36 +128,48 @@ double MeasureStep(Recipe recipe) {
 
 // What counts in a choice. What is clear has to stay clear; more than that is of no use, and what
 // the eye finds in 60 dB is nothing.
-double Score(const std::vector<KindScores>& scores) {
+double Score(const KindScores& kind) {
   constexpr double kClear = 48;
-  double sum = 0;
-  for (const KindScores& kind : scores) {
-    const double psnr = kind.psnr_y.Value().value_or(INFINITY);
-    sum += kind.name == "clean" ? std::min(psnr, kClear) : psnr;
-  }
-  return sum / static_cast<double>(scores.size());
+  const double psnr = kind.psnr_y.Value().value_or(INFINITY);
+  return kind.name == "clean" ? std::min(psnr, kClear) : psnr;
 }
 
-// Replaces the tuned model by the best of those between it and the one that it came from, which
-// are among them.
-void ChooseBlend(const std::string& from, const std::string& tuned, const std::string& choice,
-                 int threads) {
+// Replaces the tuned model by one between it and that which it came from: of each prompt, which
+// learnt by itself, as much as does best on its degradation. Of equals the least.
+void ChooseBlend(const std::string& from, const std::string& tuned,
+                 const std::vector<std::string>& prompts, const std::string& choice, int threads) {
   const std::string blend = (fs::path(tuned).parent_path() / "blend.safetensors").string();
-  double best = 0, best_score = -INFINITY;
-  std::printf("how much of the tuning to keep, by mean PSNR of Y in dB of %s\n", choice.c_str());
+  BlendParts best{0, std::vector<double>(prompts.size(), 0)};
+  std::vector<double> best_score(prompts.size(), -INFINITY);
+  double best_sum = -INFINITY;  // decides on what no prompt has of its own
+  std::printf("how much of the tuning to keep, by PSNR of Y in dB of %s\n          ",
+              choice.c_str());
+  for (const std::string& prompt : prompts) std::printf("%10s", prompt.c_str());
+  std::printf("\n");
   for (const double part : kParts) {
-    BlendModels(from, tuned, part, blend, {});
-    const double score = Score(Measure(blend, choice, threads));
-    std::printf("%6.0f %%%10.2f\n", 100 * part, score);
-    std::fflush(stdout);
-    if (score > best_score) {
-      best = part;
-      best_score = score;
+    BlendModels(from, tuned, {part, {}}, blend, {});
+    std::map<std::string, double> scores;
+    for (const KindScores& kind : Measure(blend, choice, threads)) scores[kind.name] = Score(kind);
+    std::printf("%8.0f %%", 100 * part);
+    double sum = 0;
+    for (std::size_t p = 0; p < prompts.size(); ++p) {
+      std::printf("%10.2f", scores.at(prompts[p]));
+      sum += scores.at(prompts[p]);
+      if (scores.at(prompts[p]) > best_score[p]) {
+        best.prompts[p] = part;
+        best_score[p] = scores.at(prompts[p]);
+      }
     }
+    if (sum > best_sum) {
+      best.all = part;
+      best_sum = sum;
+    }
+    std::printf("\n");
+    std::fflush(stdout);
     CheckInterrupt();
   }
   fs::remove(blend);
-  BlendModels(from, tuned, best, tuned, {{"tuned_part", std::to_string(best)}});
+  BlendModels(from, tuned, best, tuned, {{"tuned_parts", Json(best.prompts).dump()}});
 }
 
 void PrintFigures(const std::vector<KindScores>& before, const std::vector<KindScores>& after,
@@ -276,7 +291,7 @@ void FineTune(const FineTuneOptions& given) {
     return;
   }
   const std::string result = (output / "model.safetensors").string();
-  ChooseBlend(model, result, choice, options.threads);
+  ChooseBlend(model, result, prompts, choice, options.threads);
   PrintFigures(before, Measure(result, holdout, options.threads), output / "figures.json");
   std::printf("%.1f minutes; use it with cplrestore model=%s\n", (Seconds() - start) / 60,
               result.c_str());

@@ -40,6 +40,15 @@ at::Tensor MotionLoss(const Blend& blend, const at::Tensor& x, const at::Tensor&
   return at::binary_cross_entropy_with_logits(blend.still, label);
 }
 
+// The same parameters, of which only the prompts' learn.
+Parameters PromptsOf(const Parameters& leaves) {
+  Parameters some;
+  for (const auto& [name, tensor] : leaves.items()) {
+    some.Add(name, name.find(".prompt_") == std::string::npos ? tensor.detach() : tensor);
+  }
+  return some;
+}
+
 class LiveTrainee final : public Trainee {
  public:
   LiveTrainee(const Recipe& recipe, at::Device device) : recipe_(recipe), device_(device) {
@@ -56,9 +65,9 @@ class LiveTrainee final : public Trainee {
   }
   double MacsPerPixel() const override { return recipe_.model.MacsPerPixel(256, 256); }
 
-  GroupResult Forward(const Parameters& leaves, Group& group,
-                      const GroupTask& task) const override {
+  GroupResult Forward(const Parameters& all, Group& group, const GroupTask& task) const override {
     const Stage& stage = *task.stage;
+    const Parameters leaves = stage.trains == Trains::kPrompts ? PromptsOf(all) : all;
     const int cells = stage.patch / 2;
     const at::Tensor first = CellsTensor(group.input[0], group.samples, cells, device_);
     const int per_frame = (cells / kRouterPatch) * (cells / kRouterPatch);
@@ -70,7 +79,7 @@ class LiveTrainee final : public Trainee {
     GroupResult result;
     result.router_hits = logits.argmax(1).eq(labels).to(at::kFloat).mean().item<double>();
     result.loss = at::cross_entropy_loss(logits, labels) * stage.router_weight;
-    if (stage.router_only) return result;
+    if (stage.trains == Trains::kRouter) return result;
     at::Tensor picture;
     if (recipe_.routing == "label" && recipe_.framework() != "prompt") {
       picture =

@@ -122,7 +122,10 @@ void CheckTogether(const Recipe& recipe, const Table& top) {
       top.Fail("'cpr.negatives' is " + std::to_string(recipe.cpr.negatives) + ", but there are " +
                std::to_string(prompts - 1) + " other prompts to force");
     }
-    if (!live && (stage.frames > 1 || stage.router_only)) {
+    if (stage.trains == Trains::kPrompts && recipe.framework() == "end_to_end") {
+      top.Fail(where + "there are no prompts to train in framework end_to_end");
+    }
+    if (!live && (stage.frames > 1 || stage.trains != Trains::kAll)) {
       top.Fail(where +
                "sparse_prompt_ir trains on single frames, and as a whole: leave out "
                "'frames' and 'train'");
@@ -156,8 +159,13 @@ void ReadStages(Recipe& recipe, const toml::node* stages) {
     table.Read("cpr_weight", stage.cpr_weight, 0, 100);
     std::string train = "all";
     table.Read("train", train);
-    if (train != "all" && train != "router") table.Fail("'stage.train' must be all or router");
-    stage.router_only = train == "router";
+    if (train == "router") {
+      stage.trains = Trains::kRouter;
+    } else if (train == "prompts") {
+      stage.trains = Trains::kPrompts;
+    } else if (train != "all") {
+      table.Fail("'stage.train' must be all, router or prompts");
+    }
     if (stage.patch % 64 != 0) table.Fail("'stage.patch' must be a multiple of 64");
     const toml::node* batch = table.Node("batch");
     if (!batch || !batch->is_table()) {

@@ -34,6 +34,15 @@ struct PairSource {
   bool clips = false;  // folders of numbered frames are clips, wherever they lie
 };
 
+// What a stage changes.
+enum class Trains {
+  kAll,
+  kRouter,   // nothing is restored, which is cheap; the stage after it gets the network used to its
+             // new router
+  kPrompts,  // what prompts change in the convolutions: each learns from its own samples only, and
+             // the network with another prompt stays the same to the bit
+};
+
 // Stages run one after another; each has its own cosine from `learning_rate` to `final_rate`.
 struct Stage {
   std::string name;
@@ -48,11 +57,10 @@ struct Stage {
   int accumulate = 1;                // batches whose gradients are added up before an update
   std::map<std::string, int> batch;  // samples of each prompt in a step
   double mixed = 0.25;               // share of samples with a second, weaker degradation
-  bool router_only = false;          // `train = "router"`: nothing is restored, which is cheap; the
-                                     // stage after it gets the network used to its new router
-  double router_weight = 0.1;        // of the router's cross-entropy beside the restoration's loss
-  double motion_weight = 0.1;        // of the motion head's, whose truth the clean clip knows
-  double cpr_weight = 0;             // of the contrastive regularisation; [cpr] has the default
+  Trains trains = Trains::kAll;
+  double router_weight = 0.1;  // of the router's cross-entropy beside the restoration's loss
+  double motion_weight = 0.1;  // of the motion head's, whose truth the clean clip knows
+  double cpr_weight = 0;       // of the contrastive regularisation; [cpr] has the default
 };
 
 // What a restored frame is charged for (losses.h has the formulas).

@@ -10,7 +10,7 @@ std::unique_ptr<Trainee> MakeTrainee(const Recipe& recipe, at::Device device) {
 
 bool HasCpr(const Recipe& recipe) {
   for (const Stage& stage : recipe.stages) {
-    if (stage.cpr_weight > 0 && !stage.router_only) return true;
+    if (stage.cpr_weight > 0 && stage.trains != Trains::kRouter) return true;
   }
   return false;
 }

@@ -25,7 +25,7 @@ std::vector<float> Values(const SafetensorsFile& file, const TensorView& tensor)
 
 }  // namespace
 
-void BlendModels(const std::string& from, const std::string& to, double part,
+void BlendModels(const std::string& from, const std::string& to, const BlendParts& parts,
                  const std::string& path, const std::map<std::string, std::string>& extra) {
   const SafetensorsFile first = SafetensorsFile::Open(from), second = SafetensorsFile::Open(to);
   std::vector<std::vector<float>> values;
@@ -38,11 +38,18 @@ void BlendModels(const std::string& from, const std::string& to, double part,
     }
     const std::vector<float> before = Values(first, *other);
     std::vector<float>& mixed = values.emplace_back(Values(second, tensor));
-    if (part < 1) {
-      for (std::size_t i = 0; i < mixed.size(); ++i) {
-        const double old = before[i];
-        mixed[i] = static_cast<float>(old + part * (mixed[i] - old));
-      }
+    const bool prompts =
+        !parts.prompts.empty() && tensor.name.find(".prompt_") != std::string::npos;
+    if (prompts && tensor.shape.front() != static_cast<std::int64_t>(parts.prompts.size())) {
+      throw Error(ErrorCode::kInvalidArgument, to + ": has other prompts than the " +
+                                                   std::to_string(parts.prompts.size()) +
+                                                   " that parts are given for");
+    }
+    const std::size_t rows = prompts ? parts.prompts.size() : 1, row = mixed.size() / rows;
+    for (std::size_t i = 0; i < mixed.size(); ++i) {
+      const double part = prompts ? parts.prompts[i / row] : parts.all;
+      const double old = before[i];
+      if (part < 1) mixed[i] = static_cast<float>(old + part * (mixed[i] - old));
     }
     views.push_back(
         {tensor.name, tensor.dtype, tensor.shape, std::as_bytes(std::span<const float>(mixed))});

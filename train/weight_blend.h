@@ -7,14 +7,22 @@
 
 #include <map>
 #include <string>
+#include <vector>
 
 namespace cpl::train {
 
+// How far from the one to the other: 0 gives the weights of the one bit for bit, 1 of the other.
+struct BlendParts {
+  double all = 1;
+  std::vector<double> prompts;  // one each, for what belongs to a prompt (`.prompt_`, a row each);
+                                // empty: as all the rest
+};
+
 // Writes (1 - part) * from + part * to, tensor by tensor, to `path`, which may be that of `to`. The
-// metadata are those of `to`, with `extra` added. 0 gives the weights of `from` bit for bit, 1
-// those of `to`. Throws Error: what reading and writing throw, kInvalidArgument where the two have
-// other tensors, kUnsupported where they are not float32.
-void BlendModels(const std::string& from, const std::string& to, double part,
+// metadata are those of `to`, with `extra` added. Throws Error: what reading and writing throw,
+// kInvalidArgument where the two have other tensors or other numbers of prompts, kUnsupported where
+// they are not float32.
+void BlendModels(const std::string& from, const std::string& to, const BlendParts& parts,
                  const std::string& path, const std::map<std::string, std::string>& extra);
 
 }  // namespace cpl::train
