@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Times the executor in float32 and, where the CPU multiplies it, bfloat16: each kind of
-// convolution on one thread; the network and whole frames beside RunLive through LibTorch, taking
-// turns in one run so that what else the machine does hurts all alike; and frames from 360p to 4K.
+// Times the executor in float32, on bytes and, where the CPU multiplies it, in bfloat16: each kind
+// of convolution on one thread; the network and whole frames beside RunLive through LibTorch (which
+// has no bytes), taking turns in one run so that what else the machine does hurts all alike; and
+// frames from 360p to 4K.
 //
 //   exec_bench [WIDTHxHEIGHT [THREADS [ROUNDS]]]
 #include <ATen/ATen.h>
@@ -20,7 +21,9 @@
 
 #include "bench/register_peak.h"
 #include "model/cpu.h"
+#include "model/exec_calibrate.h"
 #include "model/exec_folded.h"
+#include "model/exec_int8.h"
 #include "model/exec_stream.h"
 #include "model/peak.h"
 
@@ -69,10 +72,21 @@ double ConvSpeed(const ConvShape& shape, int width, const exec::Kernels& kernels
   const std::vector<float> bias(shape.out);
   const bool from_frame = shape.name.starts_with("stem");
   const int stored = from_frame ? shape.in : exec::StoredChannels(shape.in, kernels);
-  const exec::PackedConv conv(
-      kernels,
-      {{shape.in, shape.out, shape.kernel, shape.stride, weight.data(), bias.data(), nullptr}},
-      {stored}, shuffle, 0);
+  const std::vector<exec::ConvArrays> arrays = {
+      {shape.in, shape.out, shape.kernel, shape.stride, weight.data(), bias.data(), nullptr}};
+  const exec::ByteScale in_scale = exec::ScaleFor(std::vector<exec::Range>(shape.in, {-1, 1}));
+  const exec::ByteScale out_scale =
+      exec::ScaleFor(std::vector<exec::Range>(shuffle ? shape.out / 4 : shape.out, {-1, 1}));
+  std::unique_ptr<exec::Convolution> made;
+  if (kernels.element == exec::Element::kU8) {
+    made = std::make_unique<exec::Int8Conv>(kernels, arrays, std::vector<int>{stored},
+                                            std::vector<const exec::ByteScale*>{&in_scale},
+                                            shuffle ? &out_scale : nullptr, &out_scale, shuffle, 0);
+  } else {
+    made =
+        std::make_unique<exec::PackedConv>(kernels, arrays, std::vector<int>{stored}, shuffle, 0);
+  }
+  const exec::Convolution& conv = *made;
   exec::Rows in(width * shape.stride, kRows * shape.stride, stored, kernels.element);
   exec::Rows out(width * conv.scale(), kRows * conv.scale(), conv.out_channels(), kernels.element);
   exec::Rows add(out.width(), out.height(), out.channels(), kernels.element);
@@ -92,13 +106,16 @@ std::vector<const exec::Kernels*> AllKernels() {
     all.push_back(kernels);
   }
   if (exec::Bf16Kernels() != nullptr) all.push_back(exec::Bf16Kernels());
+  for (int i = 0; const exec::Kernels* kernels = exec::Int8KernelsVariant(i); ++i) {
+    all.push_back(kernels);
+  }
   return all;
 }
 
 void TimeConvs(const LiveConfig& config, int across) {
   const std::vector<const exec::Kernels*> all = AllKernels();
   std::printf("GMAC/s, one thread\n%-11s %-21s", "convolution", "channels");
-  for (const exec::Kernels* kernels : all) std::printf(" %10s", kernels->name);
+  for (const exec::Kernels* kernels : all) std::printf(" %15s", kernels->name);
   std::printf("\n");
   std::vector<std::string> seen;
   for (const ConvShape& shape : config.Convs()) {
@@ -111,15 +128,13 @@ void TimeConvs(const LiveConfig& config, int across) {
     while (level + 1 < config.levels() && shape.in > config.channels[level]) ++level;
     std::printf("%-11.11s %-21s", shape.name.c_str(), what);
     for (const exec::Kernels* kernels : all) {
-      std::printf(" %10.1f", ConvSpeed(shape, std::max(4, across >> level), *kernels));
+      std::printf(" %15.1f", ConvSpeed(shape, std::max(4, across >> level), *kernels));
     }
     std::printf("\n");
   }
   const RegisterPeak peak = MeasureRegisterPeak();
-  std::printf("%-33s %10s %10.1f %10.1f %10.1f\n", "in registers", "", peak.avx2, peak.avx512,
-              peak.bf16);
-  std::printf("%-33s %10s %10s %10s %10.1f\n", "in registers, int8 (vpdpbusd)", "", "", "",
-              peak.int8);
+  std::printf("in registers: AVX2 %.1f, AVX-512 %.1f, bfloat16 %.1f, int8 (vpdpbusd) %.1f\n",
+              peak.avx2, peak.avx512, peak.bf16, peak.int8);
 }
 
 // Fixed rows in, nothing out: what is timed is the network.
@@ -130,7 +145,9 @@ class StillFrame final : public exec::FrameRows {
         x_(at::randn({1, down, across, kCellChannels})),
         side_(at::randn({1, down, across, kSideChannels})),
         x16_(x_.to(at::kBFloat16)),
-        side16_(side_.to(at::kBFloat16)) {}
+        side16_(side_.to(at::kBFloat16)),
+        x8_(at::randint(256, x_.sizes(), at::kByte)),
+        side8_(at::randint(256, side_.sizes(), at::kByte)) {}
   void Features(int, float*) override {}
   void Keep(int, const float*) override {}
   void Input(int y, float* x, float* side) override {
@@ -140,6 +157,10 @@ class StillFrame final : public exec::FrameRows {
   void Input(int y, exec::Bf16* x, exec::Bf16* side) override {
     Copy(x16_, y, kCellChannels, x);
     Copy(side16_, y, kSideChannels, side);
+  }
+  void Input(int y, std::uint8_t* x, std::uint8_t* side) override {
+    Copy(x8_, y, kCellChannels, x);
+    Copy(side8_, y, kSideChannels, side);
   }
   void Output(int, const float*, const float*) override {}
   at::Tensor x(bool bf16) const { return (bf16 ? x16_ : x_).permute({0, 3, 1, 2}); }
@@ -152,7 +173,7 @@ class StillFrame final : public exec::FrameRows {
     std::copy_n(static_cast<const T*>(from.const_data_ptr()) + y * row, row, to);
   }
   int across_;
-  at::Tensor x_, side_, x16_, side16_;
+  at::Tensor x_, side_, x16_, side16_, x8_, side8_;
 };
 
 int Padded(const LiveConfig& config, int pixels) {
@@ -185,16 +206,33 @@ class Picture {
   FrameView view_;
 };
 
+const char* NameOf(exec::Element element) {
+  return element == exec::Element::kFloat  ? "float32"
+         : element == exec::Element::kBf16 ? "bfloat16"
+                                           : "int8";
+}
+
+exec::PackedLive PackFor(const LiveConfig& config, const exec::Kernels& kernels) {
+  const FoldedNet net = Network(config, false);
+  exec::LiveRanges ranges;
+  if (kernels.element == exec::Element::kU8) {
+    exec::RouterExecutor router = exec::MakeRouter(config, InitialParameters(config, 1, 1));
+    ranges = exec::Calibrate(config, exec::Pack(config, net), router);
+  }
+  return exec::Pack(config, net, kernels, ranges);
+}
+
 // One precision's contenders.
 class Contest {
  public:
   Contest(const LiveConfig& config, const exec::Kernels& kernels, int width, int height,
           int threads)
       : config_(config),
+        element_(kernels.element),
         bf16_(kernels.element == exec::Element::kBf16),
         net_(Network(config, bf16_)),
         cond_(at::zeros({1, config.conditioning})),
-        packed_(exec::Pack(config, Network(config, false), kernels)),
+        packed_(PackFor(config, kernels)),
         frame_(Padded(config, width), Padded(config, height)),
         picture_(width, height),
         restored_(width, height),
@@ -211,11 +249,12 @@ class Contest {
                                                   restored_.view(), 1.0f, pool_);
                    });
                  });
+    if (element_ == exec::Element::kU8) return;
     libtorch.Time(
         [&] { RunLive(config_, net_.convs, frame_.x(bf16_), frame_.side(bf16_), cond_); });
   }
 
-  bool bf16() const { return bf16_; }
+  exec::Element element() const { return element_; }
   std::size_t bytes() const { return executor_.BytesHeld(); }
 
   Best network, frames, libtorch;
@@ -224,6 +263,7 @@ class Contest {
 
  private:
   const LiveConfig& config_;
+  const exec::Element element_;
   const bool bf16_;
   const FoldedNet net_;
   const at::Tensor cond_;
@@ -243,26 +283,33 @@ void TimeNetwork(const LiveConfig& config, int width, int height, int threads, i
   if (const exec::Kernels* bf16 = exec::Bf16Kernels()) {
     contests.push_back(std::make_unique<Contest>(config, *bf16, width, height, threads));
   }
+  if (const exec::Kernels* bytes = exec::Int8Kernels()) {
+    contests.push_back(std::make_unique<Contest>(config, *bytes, width, height, threads));
+  }
   for (int i = 0; i < rounds; ++i) {
     for (const auto& contest : contests) contest->Round();
   }
   const double macs = config.MacsPerPixel(width, height) * width * height;
   for (const auto& contest : contests) {
-    const double peak =
-        MatrixPeakGmacs(contest->bf16() ? Precision::kBf16 : Precision::kFp32, threads);
-    std::printf("\n%dx%d, %s, %d threads, matrix peak %.0f GMAC/s, best of %d\n", width, height,
-                contest->bf16() ? "bfloat16" : "float32", threads, peak, rounds);
+    const exec::Element element = contest->element();
+    const bool bytes = element == exec::Element::kU8;
+    const double peak = MatrixPeakGmacs(
+        element == exec::Element::kBf16 ? Precision::kBf16 : Precision::kFp32, threads);
+    std::printf("\n%dx%d, %s, %d threads, matrix peak%s %.0f GMAC/s, best of %d\n", width, height,
+                NameOf(element), threads, bytes ? " in float32" : "", peak, rounds);
     std::printf("%-24s %8s %8s %8s %8s\n", "", "ms", "CPU ms", "GMAC/s", "% peak");
     const auto report = [&](const char* name, const Best& best) {
       std::printf("%-24s %8.2f %8.2f %8.1f %8.0f\n", name, best.seconds * 1e3, best.cpu * 1e3,
                   1e-9 * macs / best.seconds, 1e-7 * macs / best.seconds / peak);
     };
     report("network, executor", contest->network);
-    report("network, LibTorch", contest->libtorch);
+    if (!bytes) report("network, LibTorch", contest->libtorch);
     report("NV12 frame to NV12 frame", contest->frames);
     std::printf("%-24s %8.2f\n", "frame / its network", contest->frames_ms / contest->inside_ms);
-    std::printf("%-24s %8.2f\n", "LibTorch / executor",
-                contest->libtorch.seconds / contest->network.seconds);
+    if (!bytes) {
+      std::printf("%-24s %8.2f\n", "LibTorch / executor",
+                  contest->libtorch.seconds / contest->network.seconds);
+    }
     std::printf("%-24s %8.1f MB\n", "executor's pictures", 1e-6 * contest->bytes());
   }
 }

@@ -38,6 +38,7 @@ GType gst_cpl_restore_precision_get_type(void) {
       {Int(cpl::Precision::kFp32), "32-bit floating point", "fp32"},
       {Int(cpl::Precision::kBf16), "16 bits with the range of fp32 (bfloat16)", "bf16"},
       {Int(cpl::Precision::kFp16), "16-bit floating point, on GPUs only", "fp16"},
+      {Int(cpl::Precision::kInt8), "8-bit integers, live models on the CPU only", "int8"},
       {0, nullptr, nullptr},
   };
   static const GType type = Register("GstCplRestorePrecision", kValues);

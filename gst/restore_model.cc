@@ -29,6 +29,8 @@ const char* NameOf(Precision precision) {
       return "bf16";
     case Precision::kFp16:
       return "fp16";
+    case Precision::kInt8:
+      return "int8";
     default:
       return "fp32";
   }

@@ -44,6 +44,11 @@ void ThrowForDevice(cuda::Device& device, const char* doing) {
 }
 
 Precision DevicePrecision(Precision asked, const cuda::Device& device) {
+  if (asked == Precision::kInt8) {
+    throw Error(ErrorCode::kUnsupported,
+                "precision int8 is for the CPU: set device to cpu, or precision to auto, fp16 or "
+                "fp32.");
+  }
   if (asked == Precision::kAuto) return Precision::kFp16;
   if (asked == Precision::kBf16 && device.info().major < 8) {
     throw Error(ErrorCode::kUnsupported,

@@ -12,8 +12,8 @@ int StoredChannels(int channels, const Kernels& kernels) {
   return (channels + kernels.lanes - 1) / kernels.lanes * kernels.lanes;
 }
 
-PackedConv::PackedConv(const Kernels& kernels, const std::vector<ConvArrays>& convs,
-                       const std::vector<int>& stored, bool shuffle, int conditioning, bool wide)
+Convolution::Convolution(const Kernels& kernels, const std::vector<ConvArrays>& convs,
+                         const std::vector<int>& stored, bool shuffle, int conditioning, bool wide)
     : kernels_(&kernels), shuffle_(shuffle), wide_(wide) {
   const int groups = shuffle ? 4 : 1;
   const int channels = convs[0].out / groups;
@@ -32,17 +32,7 @@ PackedConv::PackedConv(const Kernels& kernels, const std::vector<ConvArrays>& co
   }
   for (std::size_t i = 0; i < convs.size(); ++i) {
     sources_.push_back({convs[i].kernel, convs[i].stride, stored[i]});
-    depth_ += convs[i].kernel * convs[i].kernel * stored[i];
     macs_ += static_cast<double>(convs[i].kernel) * convs[i].kernel * convs[i].in * convs[i].out;
-  }
-
-  const std::vector<float> weights = OrderedWeights(convs);
-  weights_ = MakeAligned<char>(weights.size() * BytesOf(kernels.element));
-  if (kernels.element == Element::kBf16) {
-    RoundRow(weights.data(), static_cast<int>(weights.size()),
-             reinterpret_cast<Bf16*>(weights_.get()));
-  } else {
-    std::memcpy(weights_.get(), weights.data(), weights.size() * sizeof(float));
   }
 
   bias_.resize(static_cast<std::size_t>(groups) * out_);
@@ -63,21 +53,61 @@ PackedConv::PackedConv(const Kernels& kernels, const std::vector<ConvArrays>& co
   }
 }
 
+void Convolution::Bias(const float* cond, float* bias) const {
+  std::copy(bias_.begin(), bias_.end(), bias);
+  for (int k = 0; k < conditioning_; ++k) {
+    const float* from = cond_.data() + k * bias_.size();
+    for (std::size_t c = 0; c < bias_.size(); ++c) bias[c] += cond[k] * from[c];
+  }
+}
+
+int Convolution::FillRuns(const Rows* const* in, int y, int size, const Block& block,
+                          exec::Run* runs) const {
+  int count = 0;
+  for (std::size_t i = 0; i < sources_.size(); ++i) {
+    const Source& source = sources_[i];
+    const int border = source.kernel == 3 ? 1 : 0;
+    const bool slides = Slides(block, source.kernel, source.stride);
+    for (int ky = 0; ky < source.kernel; ++ky) {
+      const char* from = in[i]->RowOrZeros<char>(y * source.stride + ky - border);
+      runs[count++] = {from - static_cast<std::ptrdiff_t>(border) * source.stored * size,
+                       static_cast<std::ptrdiff_t>(source.stride) * source.stored,
+                       source.kernel * source.stored, slides};
+    }
+  }
+  return count;
+}
+
+PackedConv::PackedConv(const Kernels& kernels, const std::vector<ConvArrays>& convs,
+                       const std::vector<int>& stored, bool shuffle, int conditioning, bool wide)
+    : Convolution(kernels, convs, stored, shuffle, conditioning, wide) {
+  for (const Source& source : sources_) depth_ += source.kernel * source.kernel * source.stored;
+  const std::vector<float> weights = OrderedWeights(convs);
+  weights_ = MakeAligned<char>(weights.size() * BytesOf(kernels.element));
+  if (kernels.element == Element::kBf16) {
+    RoundRow(weights.data(), static_cast<int>(weights.size()),
+             reinterpret_cast<Bf16*>(weights_.get()));
+  } else {
+    std::memcpy(weights_.get(), weights.data(), weights.size() * sizeof(float));
+  }
+}
+
 // In the order in which the kernels read them, block after block.
 std::vector<float> PackedConv::OrderedWeights(const std::vector<ConvArrays>& convs) const {
   const int groups = shuffle_ ? 4 : 1;
   const int together = kernels_->element == Element::kBf16 ? 2 : 1;  // inputs that lie in turns
   std::vector<float> weights;
-  weights.reserve(static_cast<std::size_t>(groups) * out_ * depth_);
+  weights.reserve(static_cast<std::size_t>(groups) * out_channels() * depth_);
   for (const Block& block : blocks_) {
     for (std::size_t i = 0; i < convs.size(); ++i) {
       const ConvArrays& conv = convs[i];
       const int channels = conv.out / groups;
       const auto put = [&](int ky, int kx, int first_in) {
-        for (int i = block.channel; i < block.channel + block.vectors * kernels_->lanes; ++i) {
+        for (int lane = 0; lane < block.vectors * kernels_->lanes; ++lane) {
+          const int place = block.channel + lane;
           for (int in = first_in; in < first_in + together; ++in) {
-            const int c = i % out_;
-            const int out = c * groups + scale() * block.row + i / out_;
+            const int c = place % out_channels();
+            const int out = c * groups + scale() * block.row + place / out_channels();
             const bool there = c < channels && in < conv.in;
             weights.push_back(
                 !there ? 0
@@ -104,14 +134,6 @@ std::vector<float> PackedConv::OrderedWeights(const std::vector<ConvArrays>& con
   return weights;
 }
 
-void PackedConv::Bias(const float* cond, float* bias) const {
-  std::copy(bias_.begin(), bias_.end(), bias);
-  for (int k = 0; k < conditioning_; ++k) {
-    const float* from = cond_.data() + k * bias_.size();
-    for (std::size_t c = 0; c < bias_.size(); ++c) bias[c] += cond[k] * from[c];
-  }
-}
-
 void PackedConv::Run(const float* bias, const Rows* const* in, int begin, int end, bool relu,
                      const Rows* add, Rows* out) const {
   const std::ptrdiff_t size = BytesOf(kernels_->element);
@@ -119,26 +141,15 @@ void PackedConv::Run(const float* bias, const Rows* const* in, int begin, int en
   ConvRow row;
   row.relu = relu;
   row.wide = wide_;
-  row.step = static_cast<std::ptrdiff_t>(out_) * scale();
+  row.step = static_cast<std::ptrdiff_t>(out_channels()) * scale();
   row.pixels = out->width() / scale();
   const char* weights = weights_.get();
   // A block's weights stay in the first-level cache while it goes over the whole strip.
   for (const Block& block : blocks_) {
-    row.bias = bias + scale() * out_ * block.row + block.channel;
+    row.bias = bias + scale() * out_channels() * block.row + block.channel;
     row.weights = weights;
     for (int y = begin; y < end; ++y) {
-      row.run_count = 0;
-      for (std::size_t i = 0; i < sources_.size(); ++i) {
-        const Source& source = sources_[i];
-        const int border = source.kernel == 3 ? 1 : 0;
-        const bool slides = Slides(block, source.kernel, source.stride);
-        for (int ky = 0; ky < source.kernel; ++ky) {
-          const char* from = in[i]->RowOrZeros<char>(y * source.stride + ky - border);
-          row.runs[row.run_count++] = {from - border * source.stored * size,
-                                       static_cast<std::ptrdiff_t>(source.stride) * source.stored,
-                                       source.kernel * source.stored, slides};
-        }
-      }
+      row.run_count = FillRuns(in, y, static_cast<int>(size), block, row.runs);
       const int out_y = y * scale() + block.row;
       row.out = out->Row<char>(out_y) + block.channel * out_size;
       row.add = add == nullptr ? nullptr : add->RowOrZeros<char>(out_y) + block.channel * size;

@@ -26,15 +26,10 @@ struct ConvArrays {
 // Channels as they lie in memory: filled up with zeros to whole vectors.
 int StoredChannels(int channels, const Kernels& kernels);
 
-class PackedConv {
+// What all convolutions have, whatever their pictures are made of.
+class Convolution {
  public:
-  // The sum of convolutions of equal `out` and stride over several pictures: usually one. `stored`
-  // are the channels of each picture in memory, in bfloat16 even numbers. With `shuffle`, the
-  // channels become 2x2 pixels, as torch's pixel_shuffle has it, and `out` is divided by 4.
-  // `conditioning` is the length of the conditioning vector. With `wide` the output is float32
-  // whatever the kernels' element is.
-  PackedConv(const Kernels& kernels, const std::vector<ConvArrays>& convs,
-             const std::vector<int>& stored, bool shuffle, int conditioning, bool wide = false);
+  virtual ~Convolution() = default;
 
   int out_channels() const { return out_; }  // stored, after the shuffle
   int scale() const { return shuffle_ ? 2 : 1; }
@@ -42,14 +37,14 @@ class PackedConv {
 
   // The bias of a frame; `bias` has room for bias_size() floats. cond: [conditioning].
   int bias_size() const { return static_cast<int>(bias_.size()); }
-  void Bias(const float* cond, float* bias) const;
+  virtual void Bias(const float* cond, float* bias) const;
 
   // Output rows begin .. end - 1 (before the shuffle). `add` may be null; it is of `out`'s shape,
   // and null where the output is wide. Pictures are of the kernels' element.
-  void Run(const float* bias, const Rows* const* in, int begin, int end, bool relu, const Rows* add,
-           Rows* out) const;
+  virtual void Run(const float* bias, const Rows* const* in, int begin, int end, bool relu,
+                   const Rows* add, Rows* out) const = 0;
 
- private:
+ protected:
   struct Source {
     int kernel, stride, stored;
   };
@@ -59,23 +54,49 @@ class PackedConv {
     int channel;  // in memory, from the first pixel of the row on
   };
 
+  // The sum of convolutions of equal `out` and stride over several pictures: usually one. `stored`
+  // are the channels of each picture in memory, in bfloat16 even numbers. With `shuffle`, the
+  // channels become 2x2 pixels, as torch's pixel_shuffle has it, and `out` is divided by 4.
+  // `conditioning` is the length of the conditioning vector. With `wide` the output is float32
+  // whatever the kernels' element is.
+  Convolution(const Kernels& kernels, const std::vector<ConvArrays>& convs,
+              const std::vector<int>& stored, bool shuffle, int conditioning, bool wide);
+  Convolution(Convolution&&) = default;
+
   bool Slides(const Block& block, int kernel, int stride) const {
     return kernels_->slides && block.vectors == 1 && kernel == 3 && stride == 1;
   }
-  std::vector<float> OrderedWeights(const std::vector<ConvArrays>& convs) const;
+  // What a block's row y reads of pictures whose elements have so many bytes. Returns how many.
+  int FillRuns(const Rows* const* in, int y, int size, const Block& block, exec::Run* runs) const;
 
   const Kernels* kernels_;
   std::vector<Source> sources_;
   std::vector<Block> blocks_;
   bool shuffle_;
   bool wide_;
+
+ private:
   int out_ = 0;
-  int depth_ = 0;  // inputs of one output value
   int conditioning_ = 0;
   double macs_ = 0;
-  Aligned<char> weights_;    // of the kernels' element
   std::vector<float> bias_;  // [pixel of the shuffle][out_]
   std::vector<float> cond_;  // [conditioning][bias_size()], or empty
+};
+
+// One of float32 or bfloat16.
+class PackedConv final : public Convolution {
+ public:
+  PackedConv(const Kernels& kernels, const std::vector<ConvArrays>& convs,
+             const std::vector<int>& stored, bool shuffle, int conditioning, bool wide = false);
+
+  void Run(const float* bias, const Rows* const* in, int begin, int end, bool relu, const Rows* add,
+           Rows* out) const override;
+
+ private:
+  std::vector<float> OrderedWeights(const std::vector<ConvArrays>& convs) const;
+
+  int depth_ = 0;          // inputs of one output value
+  Aligned<char> weights_;  // of the kernels' element
 };
 
 }  // namespace cpl::exec

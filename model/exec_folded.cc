@@ -58,9 +58,10 @@ class Arrays {
 
 }  // namespace
 
-PackedLive Pack(const LiveConfig& config, const FoldedNet& net, const Kernels& kernels) {
+PackedLive Pack(const LiveConfig& config, const FoldedNet& net, const Kernels& kernels,
+                const LiveRanges& ranges) {
   Arrays arrays;
-  return PackedLive(config, arrays.Convs(net.convs), arrays.Convs(net.motion), kernels);
+  return PackedLive(config, arrays.Convs(net.convs), arrays.Convs(net.motion), kernels, ranges);
 }
 
 RouterExecutor MakeRouter(const LiveConfig& config, const Parameters& parameters,

@@ -10,7 +10,7 @@
 namespace cpl::exec {
 
 PackedLive Pack(const LiveConfig& config, const FoldedNet& net,
-                const Kernels& kernels = BestKernels());
+                const Kernels& kernels = BestKernels(), const LiveRanges& ranges = {});
 
 RouterExecutor MakeRouter(const LiveConfig& config, const Parameters& parameters,
                           const Kernels& kernels = BestKernels());

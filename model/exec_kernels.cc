@@ -1,9 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "model/exec_kernels.h"
 
+#include "model/exec_int8_kernels.h"
 #include "model/isa.h"
 
+#ifdef __x86_64__
+#include <cpuid.h>
+#endif
+
 namespace cpl::exec {
+namespace {
+
+#ifdef __x86_64__
+// GCC 12 and older compilers have no name for it in __builtin_cpu_supports.
+bool HasAvxVnni() {
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  return __get_cpuid_count(7, 1, &a, &b, &c, &d) != 0 && (a & (1u << 4)) != 0;
+}
+#endif
+
+}  // namespace
 
 const Kernels* KernelsVariant(int index) {
   int next = 0;
@@ -38,6 +54,36 @@ const Kernels* Bf16Kernels() {
   }
 #endif
   return nullptr;
+}
+
+// Each of them newer than those before; the environment has one name for all that is newer than
+// AVX2.
+const Kernels* Int8KernelsVariant(int index) {
+#ifdef __x86_64__
+  int next = 0;
+  const bool avx2 =
+      IsaAllowed(Isa::kAvx2) && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+  if (avx2 && Int8Avx2Kernels() != nullptr && index == next++) return Int8Avx2Kernels();
+  const bool newer = avx2 && IsaAllowed(Isa::kAvx512);
+  if (newer && HasAvxVnni() && Int8AvxVnniKernels() != nullptr && index == next++) {
+    return Int8AvxVnniKernels();
+  }
+  if (newer && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+      __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni") &&
+      Int8Avx512VnniKernels() != nullptr && index == next++) {
+    return Int8Avx512VnniKernels();
+  }
+#endif
+  return nullptr;
+}
+
+const Kernels* Int8Kernels() {
+  static const Kernels* const best = [] {
+    const Kernels* last = nullptr;
+    for (int i = 0; const Kernels* next = Int8KernelsVariant(i); ++i) last = next;
+    return last;
+  }();
+  return best;
 }
 
 }  // namespace cpl::exec

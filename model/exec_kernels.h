@@ -14,8 +14,9 @@
 
 namespace cpl::exec {
 
-// What pictures between convolutions, and weights, are made of. Sums are float32 in either case.
-enum class Element : std::uint8_t { kFloat, kBf16 };
+// What pictures between convolutions, and weights, are made of. Sums are float32, those of bytes
+// 32-bit integers (exec_int8_kernels.h).
+enum class Element : std::uint8_t { kFloat, kBf16, kU8 };
 
 using Bf16 = std::uint16_t;  // the upper half of a float32
 
@@ -50,15 +51,18 @@ struct ConvRow {
 
 inline constexpr int kMaxBlock = 3;  // vectors of output channels in a block
 
+struct Int8Loops;
+
 struct Kernels {
   const char* name;
   Element element;
-  int lanes;  // floats in a vector; numbers of channels in memory are multiples of it
+  int lanes;  // sums in a vector; numbers of channels in memory are multiples of it
   // Whether blocks of one vector can take the three pixels of a run together: an input is then
   // fetched once for the three outputs that it is part of. The weights of such a run are
   // [pairs of inputs of a pixel][3 pixels][channels of the block][2].
   bool slides;
-  void (*conv[kMaxBlock])(const ConvRow& row);  // by vectors in a block, less one
+  void (*conv[kMaxBlock])(const ConvRow& row);  // by vectors in a block, less one; not of bytes
+  const Int8Loops* int8 = nullptr;              // of bytes only
 };
 
 // The best in float32 for this CPU.

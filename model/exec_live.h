@@ -3,31 +3,42 @@
 // Runs the live network on the CPU, from the rows that the motion head looks at to the rows of the
 // network's output, without LibTorch. live_net.h and recurrence.h define what it computes; the
 // numbers are theirs but for rounding. With kernels for bfloat16 weights and pictures between two
-// convolutions are rounded to it; sums, biases, the motion head and what the network says in the
-// end are float32.
+// convolutions are rounded to it, with those for bytes to bytes (exec_int8.h); sums, biases, the
+// motion head and what the network says in the end are float32, sums of bytes whole numbers.
 #pragma once
 
+#include <functional>
+#include <memory>
 #include <vector>
 
 #include "model/exec_conv.h"
+#include "model/exec_int8.h"
 #include "model/exec_pipeline.h"
+#include "model/exec_steps.h"
 #include "model/live_config.h"
 
 namespace cpl::exec {
 
+// Of each channel of what each step puts out. What is beyond saturates.
+using LiveRanges = std::vector<std::vector<Range>>;
+
 // A network with its prompts folded in, ready to run. Immutable; streams may share it.
 class PackedLive {
  public:
-  // In the order of LiveConfig::Convs() and MotionConvs().
+  // In the order of LiveConfig::Convs() and MotionConvs(). Kernels for bytes need `ranges`, others
+  // do not look at them.
   PackedLive(const LiveConfig& config, const std::vector<ConvArrays>& convs,
-             const std::vector<ConvArrays>& motion, const Kernels& kernels = BestKernels());
+             const std::vector<ConvArrays>& motion, const Kernels& kernels = BestKernels(),
+             const LiveRanges& ranges = {});
 
-  // The motion head's two, then the network's in the order of execution, where the two of the stem
-  // are one.
-  const std::vector<PackedConv>& convs() const { return convs_; }
+  // The motion head's two, then the network's steps.
+  const std::vector<std::unique_ptr<const Convolution>>& convs() const { return convs_; }
+  // With bytes: a pixel of what lies around the picture of each step, empty where it is float32.
+  const std::vector<std::vector<std::uint8_t>>& zeros() const { return zeros_; }
 
  private:
-  std::vector<PackedConv> convs_;
+  std::vector<std::unique_ptr<const Convolution>> convs_;
+  std::vector<std::vector<std::uint8_t>> zeros_;
 };
 
 // The frame's side of it. A block is one of kMotionScale x kMotionScale cells. Functions are called
@@ -44,6 +55,8 @@ class FrameRows {
   // kernels. Needs Keep of its row of blocks and those next to it.
   virtual void Input(int y, float* x, float* side) = 0;
   virtual void Input(int y, Bf16* x, Bf16* side) = 0;
+  // On XScale and SideScale. Those that run on bytes have it.
+  virtual void Input(int y, std::uint8_t* x, std::uint8_t* side);
   // What it makes of them: output[cells][16]. field is that of the whole frame, [blocks down]
   // [blocks across][3], of which this row of blocks and those next to it are there. Needs Input of
   // its row.
@@ -66,10 +79,16 @@ class LiveExecutor {
 
   std::size_t BytesHeld() const { return pipeline_.BytesHeld(); }
 
+  // From now on called with each strip of each step's picture, from the threads that made it.
+  using Watcher = std::function<void(int step, const Rows& rows, int begin, int end)>;
+  void Watch(Watcher watcher) { watcher_ = std::move(watcher); }
+
  private:
-  // Adds the next convolution; returns the number of its picture.
-  int AddConv(const ConvShape& conv, std::vector<int> in, bool relu = false, int add = -1);
+  // Adds the next convolution, step `step` or -1 for the motion head; `in` and `add` are numbers of
+  // pictures, as is what it returns.
+  int AddConv(int step, const LiveStep& conv, std::vector<int> in, int add = LiveStep::kNone);
   int AddMotion();
+  void AddInput(int maps, int x, int side);
   void AddFrameOutput(int output, int field);
 
   const Kernels& kernels_;
@@ -79,6 +98,8 @@ class LiveExecutor {
   std::vector<std::size_t> biases_;  // where a convolution's begins
   std::vector<float> bias_;
   std::vector<float> field_;
+  std::vector<int> pictures_;  // of the steps
+  Watcher watcher_;
   // Of the frame that runs.
   const PackedLive* net_ = nullptr;
   FrameRows* frame_ = nullptr;

@@ -8,6 +8,8 @@
 #include <cstring>
 #include <new>
 
+#include "model/exec_int8_kernels.h"
+
 namespace cpl::exec {
 namespace {
 
@@ -41,7 +43,9 @@ Rows::Rows(int width, int height, int channels, Element element)
     : width_(width), height_(height), channels_(channels), element_(element) {
   const std::ptrdiff_t pixel = std::ptrdiff_t{channels} * BytesOf(element);
   border_ = RoundUp(pixel, kLine);
-  stride_ = RoundUp(border_ + (width + 1) * pixel, kLine);
+  // Kernels of bytes read a little further than the last pixel (exec_int8_kernels.h).
+  const std::ptrdiff_t slack = element == Element::kU8 ? kInt8Turn : 0;
+  stride_ = RoundUp(border_ + (width + 1) * pixel + slack, kLine);
   // Rows a multiple of a page apart would share the same few places of the first-level cache.
   if (stride_ % kPage == 0) stride_ += kLine;
 }
@@ -50,6 +54,20 @@ void Rows::Hold(int rows) {
   held_ = std::clamp(rows, 1, height_);
   memory_ = MakeAligned<char>(static_cast<std::size_t>(stride_) * (held_ + 1));
   first_ = memory_.get() + border_;
+  zero_.clear();
+}
+
+void Rows::SetZero(const std::vector<std::uint8_t>& pixel) {
+  if (pixel == zero_) return;
+  zero_ = pixel;
+  const auto put = [&](char* row, int x) {
+    std::memcpy(row + static_cast<std::ptrdiff_t>(x) * channels_, pixel.data(), pixel.size());
+  };
+  for (int y = 0; y < held_; ++y) {
+    put(first_ + y * stride_, -1);
+    put(first_ + y * stride_, width_);
+  }
+  for (int x = -1; x <= width_; ++x) put(first_ + held_ * stride_, x);
 }
 
 }  // namespace cpl::exec

@@ -5,7 +5,9 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
+#include <vector>
 
 #include "model/exec_kernels.h"
 
@@ -25,7 +27,7 @@ Aligned<T> MakeAligned(std::size_t count) {
 }
 
 constexpr int BytesOf(Element element) {
-  return element == Element::kBf16 ? sizeof(Bf16) : sizeof(float);
+  return element == Element::kU8 ? 1 : element == Element::kBf16 ? sizeof(Bf16) : sizeof(float);
 }
 
 class Rows {
@@ -39,6 +41,8 @@ class Rows {
 
   // Makes memory for so many rows: row y takes the place of row y - held. Every pixel is zero.
   void Hold(int rows);
+  // Of bytes: one pixel of what lies around the picture, where its zeros are other bytes than 0.
+  void SetZero(const std::vector<std::uint8_t>& pixel);
   std::size_t Bytes() const { return static_cast<std::size_t>(stride_) * (held_ + 1); }
 
   // 0 <= y < height. T: what the element is, or char.
@@ -46,7 +50,8 @@ class Rows {
   T* Row(int y) {
     return reinterpret_cast<T*>(first_ + static_cast<std::ptrdiff_t>(y % held_) * stride_);
   }
-  // Any y: rows beyond the picture are zero. So are the pixels left and right of any row.
+  // Any y: rows beyond the picture are zero, or what SetZero has made of it. So are the pixels left
+  // and right of any row.
   template <typename T = float>
   const T* RowOrZeros(int y) const {
     const int place = y < 0 || y >= height_ ? held_ : y % held_;
@@ -58,8 +63,9 @@ class Rows {
   Element element_;
   std::ptrdiff_t border_, stride_;  // bytes
   int held_ = 0;
-  Aligned<char> memory_;   // the rows, and one of zeros
-  char* first_ = nullptr;  // the first pixel of the first
+  Aligned<char> memory_;            // the rows, and one of zeros
+  char* first_ = nullptr;           // the first pixel of the first
+  std::vector<std::uint8_t> zero_;  // empty for zeros
 };
 
 }  // namespace cpl::exec

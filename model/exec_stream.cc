@@ -44,6 +44,7 @@ class Stream::Borrowed {
   }
   float* cells() const { return scratch_->cells.get(); }
   float* blocks() const { return scratch_->blocks.get(); }
+  float* side() const { return scratch_->side.get(); }
 
  private:
   Stream& stream_;
@@ -63,6 +64,10 @@ Stream::Stream(const LiveConfig& config, int width, int height, int threads, con
   memory_ = MakeAligned<char>(down_ * row_values_ * size);
   count_.resize(static_cast<std::size_t>(blocks_y_) * blocks_x_);
   maps_.resize(count_.size() * kMapChannels);
+  if (kernels.element == Element::kU8) {
+    quantise_x_.emplace(kernels, XScale());
+    quantise_side_.emplace(kernels, SideScale());
+  }
 }
 
 double Stream::Restore(const PackedLive& net, const float* cond, const ConstFrameView& in,
@@ -78,7 +83,12 @@ double Stream::Restore(const PackedLive& net, const float* cond, const ConstFram
     free_.clear();
     for (int i = 0; i < pool.threads(); ++i) {
       scratch_.push_back({MakeAligned<float>(static_cast<std::size_t>(row_values_)),
-                          MakeAligned<float>(ScratchFloats(blocks_x_))});
+                          MakeAligned<float>(ScratchFloats(blocks_x_)),
+                          {}});
+      if (quantise_side_) {
+        scratch_.back().side =
+            MakeAligned<float>(static_cast<std::size_t>(across_) * kSideChannels);
+      }
     }
     for (Scratch& scratch : scratch_) free_.push_back(&scratch);
   }
@@ -139,6 +149,15 @@ void Stream::Input(int y, Bf16* x, Bf16* side) {
   narrow_->blend(RowOf<Fixed>(x_, y),
                  RowsBetween(maps_.data(), blocks_x_, blocks_y_, kMapChannels, y), across_,
                  scratch.blocks(), RowOf<Fixed>(memory_, y), x, side);
+}
+
+void Stream::Input(int y, std::uint8_t* x, std::uint8_t* side) {
+  const Stopwatch watch(outside_ns_);
+  const Borrowed scratch(*this);
+  BlendRow(RowOf<float>(x_, y), RowOf<float>(memory_, y), maps_.data(), blocks_y_, y, across_,
+           scratch.cells(), scratch.side());
+  quantise_x_->Run(scratch.cells(), across_, x);
+  quantise_side_->Run(scratch.side(), across_, side);
 }
 
 void Stream::Output(int y, const float* output, const float* field) {

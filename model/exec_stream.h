@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // A stream of frames through the executor, from pixels to pixels in one pass over the rows: what
-// recurrence.h defines, without LibTorch. In float32 frame and memory are held in float32 too, in
-// bfloat16 in 16 bits of fixed point (exec_narrow.h).
+// recurrence.h defines, without LibTorch. In float32 and with bytes frame and memory are held in
+// float32, in bfloat16 in 16 bits of fixed point (exec_narrow.h).
 #pragma once
 
 #include <atomic>
 #include <cstdint>
 #include <mutex>
+#include <optional>
+#include <utility>
 #include <vector>
 
 #include "cpl/frame.h"
@@ -32,11 +34,14 @@ class Stream final : private FrameRows {
   double Restore(const PackedLive& net, const float* cond, const ConstFrameView& in,
                  const FrameView& out, float strength, ThreadPool& pool);
 
+  void Watch(LiveExecutor::Watcher watcher) { executor_.Watch(std::move(watcher)); }
+
  private:
   // What a thread needs for itself while it works on rows.
   struct Scratch {
     Aligned<float> cells;   // [across_][12]
     Aligned<float> blocks;  // ScratchFloats(blocks_x_)
+    Aligned<float> side;    // [across_][16], with bytes only
   };
   class Borrowed;
 
@@ -44,6 +49,7 @@ class Stream final : private FrameRows {
   void Keep(int block_row, const float* head) override;
   void Input(int y, float* x, float* side) override;
   void Input(int y, Bf16* x, Bf16* side) override;
+  void Input(int y, std::uint8_t* x, std::uint8_t* side) override;
   void Output(int y, const float* output, const float* field) override;
 
   // Row y of the frame, filled up to the padded width.
@@ -55,8 +61,9 @@ class Stream final : private FrameRows {
 
   const int across_, down_;  // padded size in cells
   const int blocks_x_, blocks_y_;
-  const std::ptrdiff_t row_values_;  // of a row of cells
-  const NarrowRows* const narrow_;   // null in float32
+  const std::ptrdiff_t row_values_;                      // of a row of cells
+  const NarrowRows* const narrow_;                       // null but in bfloat16
+  std::optional<Quantiser> quantise_x_, quantise_side_;  // with bytes
   LiveExecutor executor_;
   // [down_][across_][12], float or Fixed
   Aligned<char> x_, memory_;

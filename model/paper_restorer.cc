@@ -33,6 +33,10 @@ class PaperModel final : public Model {
       throw Error(ErrorCode::kUnsupported,
                   "precision fp16 needs a GPU: set device to cuda, or precision to fp32 or bf16.");
     }
+    if (precision_ == Precision::kInt8) {
+      throw Error(ErrorCode::kUnsupported,
+                  path + ": precision int8 is for live models only: set it to auto, fp32 or bf16.");
+    }
     if (precision_ == Precision::kAuto) {
       precision_ = HasNativeBf16() ? Precision::kBf16 : Precision::kFp32;
     }

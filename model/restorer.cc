@@ -11,7 +11,9 @@
 
 #include "cpl/error.h"
 #include "model/cpu.h"
+#include "model/exec_calibrate.h"
 #include "model/exec_folded.h"
+#include "model/exec_int8_kernels.h"
 #include "model/exec_stream.h"
 #include "model/model_file.h"
 #include "model/model_info.h"
@@ -32,19 +34,30 @@ class LiveModel final : public Model {
       throw Error(ErrorCode::kUnsupported,
                   "precision fp16 needs a GPU: set device to cuda, or precision to fp32 or bf16.");
     }
-    // On a CPU that does not multiply bfloat16, float32 is faster and closer to the truth: it is
-    // what one gets there, asked for or not.
-    if (options.precision != Precision::kFp32) bf16_ = exec::Bf16Kernels();
+    // On a CPU that does not multiply bfloat16 (or bytes), float32 is faster and closer to the
+    // truth: it is what one gets there, asked for or not.
+    const exec::Kernels* narrow = options.precision == Precision::kFp32   ? nullptr
+                                  : options.precision == Precision::kInt8 ? exec::Int8Kernels()
+                                                                          : exec::Bf16Kernels();
+    if (narrow != nullptr) kernels_ = narrow;
     threads_ = options.threads > 0 ? options.threads : AvailableCpus();
     info_ = InfoOf(path, "live", file_);
     const auto clean = std::find(file_.prompts.begin(), file_.prompts.end(), "clean");
     clean_ = clean == file_.prompts.end() ? -1 : static_cast<int>(clean - file_.prompts.begin());
     packed_.resize(file_.prompts.size());
+    ranges_.resize(file_.prompts.size());
   }
 
   const ModelInfo& info() const override { return info_; }
   Precision precision() const override {
-    return bf16_ != nullptr ? Precision::kBf16 : Precision::kFp32;
+    switch (kernels_->element) {
+      case exec::Element::kBf16:
+        return Precision::kBf16;
+      case exec::Element::kU8:
+        return Precision::kInt8;
+      default:
+        return Precision::kFp32;
+    }
   }
   std::unique_ptr<Restorer> NewStream() override;
 
@@ -53,31 +66,58 @@ class LiveModel final : public Model {
   int threads() const { return threads_; }
   int clean() const { return clean_; }
 
-  const exec::Kernels& kernels() const { return bf16_ != nullptr ? *bf16_ : exec::BestKernels(); }
+  const exec::Kernels& kernels() const { return *kernels_; }
 
   // The weights with one prompt folded in, made at its first use.
   const exec::PackedLive& Packed(int prompt) {
     const std::lock_guard<std::mutex> lock(mutex_);
     if (!packed_[prompt]) {
-      std::vector<float> mix(file_.prompts.size(), 0);
-      mix[prompt] = 1;
-      packed_[prompt] = std::make_unique<exec::PackedLive>(PackMix(mix));
+      packed_[prompt] = std::make_unique<exec::PackedLive>(PackMix(OnlyOf(prompt)));
     }
     return *packed_[prompt];
   }
-  exec::PackedLive PackMix(const std::vector<float>& mix) const {
+  exec::PackedLive PackMix(const std::vector<float>& mix) {
+    exec::LiveRanges ranges;
+    if (kernels_->element == exec::Element::kU8) ranges = RangesOf(mix);
     return exec::Pack(file_.config, Fold(file_.config, file_.parameters, at::tensor(mix)),
-                      kernels());
+                      *kernels_, ranges);
   }
 
  private:
+  std::vector<float> OnlyOf(int prompt) const {
+    std::vector<float> mix(file_.prompts.size(), 0);
+    mix[prompt] = 1;
+    return mix;
+  }
+
+  // Those of each prompt are found at its first use. A mix of prompts has what covers each of them,
+  // since it may move with every frame.
+  exec::LiveRanges RangesOf(const std::vector<float>& mix) {
+    const std::lock_guard<std::mutex> lock(ranges_mutex_);
+    exec::LiveRanges all;
+    for (std::size_t i = 0; i < mix.size(); ++i) {
+      if (mix[i] == 0) continue;
+      if (ranges_[i].empty()) {
+        exec::RouterExecutor router = exec::MakeRouter(file_.config, file_.parameters);
+        const at::Tensor only = at::tensor(OnlyOf(static_cast<int>(i)));
+        ranges_[i] = exec::Calibrate(
+            file_.config, exec::Pack(file_.config, Fold(file_.config, file_.parameters, only)),
+            router);
+      }
+      all = all.empty() ? ranges_[i] : exec::Union(std::move(all), ranges_[i]);
+    }
+    return all;
+  }
+
   LiveModelFile file_;
   ModelInfo info_;
-  const exec::Kernels* bf16_ = nullptr;  // null in float32
+  const exec::Kernels* kernels_ = &exec::BestKernels();
   int threads_;
   int clean_;
   std::mutex mutex_;
   std::vector<std::unique_ptr<exec::PackedLive>> packed_;
+  std::mutex ranges_mutex_;
+  std::vector<exec::LiveRanges> ranges_;  // of bytes, by prompt
 };
 
 class LiveStream final : public Restorer {

@@ -159,6 +159,7 @@ TEST_F(Cli, RefusesWhatItDoesNotUnderstand) {
   ExpectFailure({"frobnicate"}, "--help");
   ExpectFailure({"restore", "only-one"}, "out");
   ExpectFailure({"restore", "a.png", "b.png", "--strength", "2"}, "--strength");
+  ExpectFailure({"restore", "a.png", "b.png", "--precision", "int4"}, "--precision");
   ExpectFailure({"restore", "a.png", "b.png", "--no-such-option"}, "--no-such-option");
   ExpectFailure({"restore", "a.png", "b.png", "--device", "cuda"}, "cuda");
 }

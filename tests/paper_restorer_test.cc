@@ -229,6 +229,7 @@ TEST_F(PaperRestorer, RefusesWhatDoesNotFit) {
   refused([&] { LoadModel(path_, {}); }, "version");
   Write(config, parameters);
   refused([&] { LoadModel(path_, {Precision::kFp32, 1, 10}); }, "tiles of 10");
+  refused([&] { LoadModel(path_, {Precision::kInt8, 1}); }, "precision int8 is for live models");
   const auto model = LoadModel(path_, {Precision::kFp32, 1});
   TestFrame frame(PixelFormat::kRGB, 32, 32, 1), small(PixelFormat::kRGB, 15, 32, 1);
   const auto stream = model->NewStream();

@@ -6,7 +6,7 @@
 #include <thread>
 
 #include "cpl/error.h"
-#include "model/exec_kernels.h"
+#include "model/exec_int8_kernels.h"
 #include "tests/model_fixture.h"
 
 namespace cpl {
@@ -48,8 +48,10 @@ class RestorerTest : public testing::Test {
   test::TempFolder folder_;
 };
 
-TEST_F(RestorerTest, AZeroResidualGivesTheInputBitForBit) {
-  const auto model = Load(Weights::kZeroResidual);
+class ZeroResidual : public RestorerTest, public testing::WithParamInterface<Precision> {};
+
+TEST_P(ZeroResidual, GivesTheInputBitForBit) {
+  const auto model = Load(Weights::kZeroResidual, {GetParam(), 2});
   for (const PixelFormat format : kFormats) {
     for (const auto& [width, height] : {std::pair{16, 16}, {17, 19}, {64, 48}, {101, 67}}) {
       const auto stream = model->NewStream();
@@ -73,6 +75,14 @@ TEST_F(RestorerTest, AZeroResidualGivesTheInputBitForBit) {
     }
   }
 }
+
+INSTANTIATE_TEST_SUITE_P(Precisions, ZeroResidual,
+                         testing::Values(Precision::kFp32, Precision::kBf16, Precision::kInt8),
+                         [](const auto& precision) {
+                           return precision.param == Precision::kFp32   ? "fp32"
+                                  : precision.param == Precision::kBf16 ? "bf16"
+                                                                        : "int8";
+                         });
 
 TEST_F(RestorerTest, StrengthScalesTheResidual) {
   const auto model = Load(Weights::kRandom);
@@ -195,6 +205,62 @@ TEST_F(RestorerTest, Bf16StaysCloseToFp32) {
   const auto bf16 = Last(*Load(Weights::kRandom, {Precision::kBf16, 2})->NewStream(), 1, Pinned(1));
   EXPECT_NE(fp32, bf16) << "bf16 was not used";
   EXPECT_GT(BytePsnr(fp32, bf16), 40);
+}
+
+class Int8Restorer : public RestorerTest {
+ protected:
+  void SetUp() override {
+    if (exec::Int8Kernels() == nullptr) GTEST_SKIP() << "this CPU has no AVX2; it gets float32";
+  }
+};
+
+TEST_F(RestorerTest, Int8IsForThoseWhoAskForIt) {
+  EXPECT_NE(Load(Weights::kRandom, {Precision::kAuto, 2})->precision(), Precision::kInt8);
+  EXPECT_EQ(Load(Weights::kRandom, {Precision::kInt8, 2})->precision(),
+            exec::Int8Kernels() != nullptr ? Precision::kInt8 : Precision::kFp32);
+}
+
+TEST_F(Int8Restorer, StaysCloseToFp32) {
+  const auto model = Load(Weights::kRandom, {Precision::kInt8, 2});
+  const auto exact = Load(Weights::kRandom);
+  for (const auto& [width, height] : {std::pair{16, 16}, {17, 19}, {64, 48}, {101, 67}}) {
+    TestFrame a(PixelFormat::kRGB, width, height, 7), b(PixelFormat::kRGB, width, height, 7);
+    exact->NewStream()->Restore(a.in(), a.view(), Pinned(1));
+    model->NewStream()->Restore(b.in(), b.view(), Pinned(1));
+    EXPECT_NE(a.bytes(), b.bytes()) << "int8 was not used";
+    EXPECT_GT(BytePsnr(a.bytes(), b.bytes()), 40) << width << "x" << height;
+  }
+}
+
+TEST_F(Int8Restorer, AStrengthOfZeroGivesTheInputBitForBit) {
+  const auto stream = Load(Weights::kRandom, {Precision::kInt8, 2})->NewStream();
+  for (int i = 0; i < 3; ++i) {
+    TestFrame in(PixelFormat::kI420, 101, 67, i), out(PixelFormat::kI420, 101, 67, i);
+    stream->Restore(in.in(), out.view(), Pinned(2, 0));
+    EXPECT_EQ(out.bytes(), in.bytes());
+  }
+}
+
+TEST_F(Int8Restorer, ThreadsDoNotChangeABit) {
+  const auto one = Last(*Load(Weights::kRandom, {Precision::kInt8, 1})->NewStream(), 3, Pinned(4));
+  for (const int threads : {2, 3, 5}) {
+    const auto model = Load(Weights::kRandom, {Precision::kInt8, threads});
+    EXPECT_EQ(Last(*model->NewStream(), 3, Pinned(4)), one) << threads;
+  }
+}
+
+// Their weights are packed anew as the mix moves.
+TEST_F(Int8Restorer, ModelsThatMixPromptsStayCloseToo) {
+  LiveConfig config = test::SmallConfig();
+  config.framework = "prompt";
+  config.top_k = 5;
+  const std::string path = folder_.File("mix.safetensors");
+  test::WriteModel(path, config, Weights::kRandom, 1, {{"framework", "prompt"}});
+  TestFrame a(PixelFormat::kRGB, 64, 48, 7), b(PixelFormat::kRGB, 64, 48, 7);
+  LoadModel(path, {Precision::kFp32, 2})->NewStream()->Restore(a.in(), a.view(), {});
+  LoadModel(path, {Precision::kInt8, 2})->NewStream()->Restore(b.in(), b.view(), {});
+  EXPECT_NE(a.bytes(), b.bytes()) << "int8 was not used";
+  EXPECT_GT(BytePsnr(a.bytes(), b.bytes()), 40);
 }
 
 TEST_F(RestorerTest, StreamsOfOneModelRunSideBySide) {

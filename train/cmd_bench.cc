@@ -162,7 +162,8 @@ class Bench {
     std::printf("model          %s, %.0f multiply-adds a pixel, %s, %d threads, LibTorch %s\n",
                 model_->info().path.c_str(), model_->info().macs_per_pixel,
                 PrecisionName(model_->precision()), threads, CPL_TORCH_VERSION);
-    std::printf("matrix peak    %.0f GMAC/s (2048^3 product, same type and threads)\n", peak);
+    std::printf("matrix peak    %.0f GMAC/s (2048^3 product, %s, same threads)\n", peak,
+                model_->precision() == Precision::kInt8 ? "float32" : "same type");
     std::printf("network        %.1f ms for %s (p95 %.1f), %.0f %% of the peak\n", network_,
                 options_.size.c_str(), Percentile(calls.network_ms, 0.95),
                 100 * result_["network_share"].get<double>());
@@ -263,8 +264,8 @@ void AddBenchCommand(CLI::App& app) {
   CLI::App* command = app.add_subcommand(
       "bench", "Measure speed on this machine: network, element, streams, best settings");
   command->add_option("--model", options->model.model, "model file or name")->capture_default_str();
-  command->add_option("--precision", options->model.precision, "auto, fp32 or bf16")
-      ->check(CLI::IsMember({"auto", "fp32", "bf16"}))
+  command->add_option("--precision", options->model.precision, "auto, fp32, bf16 or int8")
+      ->check(CLI::IsMember({"auto", "fp32", "bf16", "int8"}))
       ->capture_default_str();
   command->add_option("--threads", options->model.threads, "CPU threads, 0 = all")
       ->check(CLI::Range(0, 1024))

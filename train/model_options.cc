@@ -23,9 +23,10 @@ void AddModelArguments(CLI::App* command, ModelArguments* arguments) {
   command
       ->add_option(
           "--precision", arguments->precision,
-          "Arithmetic: fp32, bf16, fp16 (on a GPU), or auto, which takes bf16 where the CPU "
-          "has it and fp16 on a GPU")
-      ->check(CLI::IsMember({"auto", "fp32", "bf16", "fp16"}))
+          "Arithmetic: fp32, bf16, fp16 (on a GPU), int8 (live models on a CPU with AVX2: faster "
+          "than fp32, for a little quality), or auto, which takes bf16 where the CPU has it and "
+          "fp16 on a GPU")
+      ->check(CLI::IsMember({"auto", "fp32", "bf16", "fp16", "int8"}))
       ->type_name("PRECISION")
       ->capture_default_str();
   command->add_option("--threads", arguments->threads, "CPU threads, 1..1024; 0 takes all")
@@ -78,6 +79,7 @@ std::shared_ptr<Model> LoadModel(const ModelArguments& arguments) {
   if (arguments.precision == "fp32") options.precision = Precision::kFp32;
   if (arguments.precision == "bf16") options.precision = Precision::kBf16;
   if (arguments.precision == "fp16") options.precision = Precision::kFp16;
+  if (arguments.precision == "int8") options.precision = Precision::kInt8;
   if (arguments.device != "cpu") {
     options.device = DeviceKind::kCuda;
     if (arguments.device != "auto") return cpl::LoadModel(arguments.model, options);
@@ -109,7 +111,16 @@ RestoreParams ParamsFor(const ModelArguments& arguments, const ModelInfo& info) 
 }
 
 const char* PrecisionName(Precision precision) {
-  return precision == Precision::kBf16 ? "bf16" : precision == Precision::kFp16 ? "fp16" : "fp32";
+  switch (precision) {
+    case Precision::kBf16:
+      return "bf16";
+    case Precision::kFp16:
+      return "fp16";
+    case Precision::kInt8:
+      return "int8";
+    default:
+      return "fp32";
+  }
 }
 
 int EffectiveThreads(int threads) {

@@ -214,7 +214,7 @@ Config LoadConfig(const std::string& path, const Environment& environment) {
   ReadServer(http, environment, config.http);
   model.Read("name", config.model.name);
   model.ReadOneOf("device", config.model.device, {"auto", "cpu", "cuda"});
-  model.ReadOneOf("precision", config.model.precision, {"auto", "fp32", "bf16"});
+  model.ReadOneOf("precision", config.model.precision, {"auto", "fp32", "bf16", "int8"});
   model.Read("threads", config.model.threads, 0, 1024);
   model.Done();
   CameraConfig defaults;

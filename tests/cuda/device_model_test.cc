@@ -243,6 +243,7 @@ TEST_F(DeviceModelTest, RefusesWhatItCannotDo) {
   TestFrame frame(PixelFormat::kRGB, 64, 48, 50);
   EXPECT_THROW(stream->Restore(frame.in(), OnDevice(frame.view()), {}), Error);
   EXPECT_THROW(LoadModel(path, {.precision = Precision::kFp16}), Error);
+  EXPECT_THROW(Open(path, Precision::kInt8), Error);
   const auto cpu = LoadModel(path, {Precision::kFp32, 1})->NewStream();
   EXPECT_THROW(cpu->Restore(AsConst(OnDevice(frame.view())), OnDevice(frame.view()), {}), Error);
 }

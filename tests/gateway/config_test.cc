@@ -133,6 +133,7 @@ TEST(GatewayConfig, NamesWhatIsWrong) {
       {camera + "[http]\naddress = \"example.org\"\n", "must be an IP address of this machine"},
       {camera + "[http]\nport = 65536\n", "'http.port' must lie in 0..65535"},
       {camera + "[model]\ndevice = \"tpu\"\n", "must be auto, cpu or cuda, not 'tpu'"},
+      {camera + "[model]\nprecision = \"int4\"\n", "must be auto, fp32, bf16 or int8, not 'int4'"},
   };
   for (const auto& [text, error] : cases) {
     const std::string got = ErrorOf(text);

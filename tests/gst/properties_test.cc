@@ -66,6 +66,15 @@ TEST(Properties, ValuesAreKept) {
   g_free(degradation);
 }
 
+TEST(Properties, BytesAreForThoseWhoAskForThem) {
+  Filter filter{{"model", "identity"}, {"precision", "int8"}};
+  filter.SetCaps(kKind);
+  EXPECT_EQ(DummyCounters().options.precision, Precision::kInt8);
+  gint precision = 0;
+  g_object_get(Filter{{"model", "identity"}}.element(), "precision", &precision, nullptr);
+  EXPECT_EQ(precision, 0) << "auto";
+}
+
 TEST(Properties, ReachTheRuntime) {
   Filter filter{{"model", "identity"}, {"precision", "bf16"}, {"threads", "3"}};
   filter.SetCaps(kKind);

@@ -25,6 +25,9 @@ enum class Precision : std::uint8_t {
   kFp32,
   kBf16,  // live networks take fp32, which is faster then, where the CPU has no bf16
   kFp16,  // GPUs only, where kAuto means it
+  // Live networks on CPUs: bytes between the convolutions, at some cost in quality, which is why
+  // kAuto never means it. Where the CPU has no AVX2 live networks take fp32.
+  kInt8,
 };
 
 enum class DeviceKind : std::uint8_t { kCpu, kCuda };
