@@ -54,6 +54,7 @@ CPL_INLINE void EpilogueLoop(T* __restrict y, const float* __restrict shift,
 template <typename T>
 CPL_INLINE void EpilogueOf(T* y, const float* shift, const T* skip, std::ptrdiff_t pixels,
                            int channels, bool relu) {
+  const T* const nothing = nullptr;
   const int piece = std::max(1, kPiece / channels);
   std::vector<float> row(static_cast<std::size_t>(piece) * channels);
   for (int p = 0; p < piece; ++p) std::copy_n(shift, channels, row.data() + p * channels);
@@ -63,9 +64,9 @@ CPL_INLINE void EpilogueOf(T* y, const float* shift, const T* skip, std::ptrdiff
     if (skip) {
       EpilogueLoop<false, true>(to, row.data(), skip + p * channels, count);
     } else if (relu) {
-      EpilogueLoop<true, false>(to, row.data(), to, count);
+      EpilogueLoop<true, false>(to, row.data(), nothing, count);
     } else {
-      EpilogueLoop<false, false>(to, row.data(), to, count);
+      EpilogueLoop<false, false>(to, row.data(), nothing, count);
     }
   }
 }

@@ -96,7 +96,9 @@ TEST(Real, StreamsOfOneModelDoNotMix) {
       Filter filter{{"precision", "fp32"}, {"bypass", "off"}};
       filter.SetCaps(kKind);
       const std::vector<std::uint8_t> got = run(filter, n == 0 ? 0 : 100 * n);
-      if (n == 0) EXPECT_EQ(got, expected);
+      if (n == 0) {
+        EXPECT_EQ(got, expected);
+      }
     });
   }
   for (std::thread& thread : threads) thread.join();
