@@ -85,9 +85,8 @@ void InstallModelProperties(GObjectClass* object_class, const Settings& defaults
   g_object_class_install_property(
       object_class, kPropPrecision,
       g_param_spec_enum("precision", "Precision",
-                        "Numbers that the network computes with: fp32 is exact, bf16 and fp16 are "
-                        "faster where the processor has instructions for them, int8 is faster on "
-                        "any CPU with AVX2 and costs a little quality",
+                        "Numbers that the network computes with: fp32 is exact, the others are "
+                        "faster where the processor has instructions for them",
                         GST_TYPE_CPL_RESTORE_PRECISION, Int(defaults.precision), kInReady));
 
   /**

@@ -55,6 +55,11 @@ struct Int8Loops {
 // The best for this CPU; null where the build or the CPU (AVX2) has none.
 const Kernels* Int8Kernels();
 
+// What a user gets who does not ask: bfloat16 where the CPU multiplies it; bytes where they are
+// twice as fast as its float32, which a CPU with AVX-512 but without VNNI does as fast; else
+// float32. Never null.
+const Kernels* FastestKernels();
+
 // The variants of this build that this CPU runs are 0 .. n - 1; beyond them, null.
 const Kernels* Int8KernelsVariant(int index);
 

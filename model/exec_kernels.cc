@@ -86,4 +86,11 @@ const Kernels* Int8Kernels() {
   return best;
 }
 
+const Kernels* FastestKernels() {
+  if (const Kernels* bf16 = Bf16Kernels()) return bf16;
+  const Kernels* bytes = Int8Kernels();
+  const bool wide = &BestKernels() == Avx512Kernels() && bytes == Int8Avx2Kernels();
+  return bytes != nullptr && !wide ? bytes : &BestKernels();
+}
+
 }  // namespace cpl::exec

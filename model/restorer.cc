@@ -36,9 +36,10 @@ class LiveModel final : public Model {
     }
     // On a CPU that does not multiply bfloat16 (or bytes), float32 is faster and closer to the
     // truth: it is what one gets there, asked for or not.
-    const exec::Kernels* narrow = options.precision == Precision::kFp32   ? nullptr
-                                  : options.precision == Precision::kInt8 ? exec::Int8Kernels()
-                                                                          : exec::Bf16Kernels();
+    const exec::Kernels* narrow = nullptr;
+    if (options.precision == Precision::kAuto) narrow = exec::FastestKernels();
+    if (options.precision == Precision::kBf16) narrow = exec::Bf16Kernels();
+    if (options.precision == Precision::kInt8) narrow = exec::Int8Kernels();
     if (narrow != nullptr) kernels_ = narrow;
     threads_ = options.threads > 0 ? options.threads : AvailableCpus();
     info_ = InfoOf(path, "live", file_);

@@ -214,21 +214,37 @@ class Int8Restorer : public RestorerTest {
   }
 };
 
-TEST_F(RestorerTest, Int8IsForThoseWhoAskForIt) {
-  EXPECT_NE(Load(Weights::kRandom, {Precision::kAuto, 2})->precision(), Precision::kInt8);
-  EXPECT_EQ(Load(Weights::kRandom, {Precision::kInt8, 2})->precision(),
-            exec::Int8Kernels() != nullptr ? Precision::kInt8 : Precision::kFp32);
+TEST_F(RestorerTest, AutoIsTheFastestAndInt8WhereItCanBe) {
+  const auto got = [&](Precision asked) { return Load(Weights::kRandom, {asked, 2})->precision(); };
+  const bool bytes = exec::Int8Kernels() != nullptr, bf16 = exec::Bf16Kernels() != nullptr;
+  EXPECT_EQ(got(Precision::kInt8), bytes ? Precision::kInt8 : Precision::kFp32);
+  EXPECT_EQ(got(Precision::kFp32), Precision::kFp32);
+  // AVX2's bytes are no faster than what AVX-512 does in float32.
+  const bool faster = bytes && (&exec::BestKernels() != exec::Avx512Kernels() ||
+                                exec::Int8Kernels() != exec::Int8Avx2Kernels());
+  EXPECT_EQ(got(Precision::kAuto), bf16     ? Precision::kBf16
+                                   : faster ? Precision::kInt8
+                                            : Precision::kFp32);
+}
+
+// Random weights answer to noise with more noise, which leaves bytes less room than a trained
+// network does (shipped_model_test.cc); what they change of the picture is far more than that.
+void ExpectClose(const TestFrame& exact, const TestFrame& bytes, const TestFrame& input) {
+  EXPECT_TRUE(exact.bytes() != bytes.bytes()) << "int8 was not used";
+  EXPECT_LT(BytePsnr(exact.bytes(), input.bytes()), 25);
+  EXPECT_GT(BytePsnr(exact.bytes(), bytes.bytes()), 33);
 }
 
 TEST_F(Int8Restorer, StaysCloseToFp32) {
   const auto model = Load(Weights::kRandom, {Precision::kInt8, 2});
-  const auto exact = Load(Weights::kRandom);
+  const auto exact = Load(Weights::kRandom, {Precision::kFp32, 2});
   for (const auto& [width, height] : {std::pair{16, 16}, {17, 19}, {64, 48}, {101, 67}}) {
+    SCOPED_TRACE(std::to_string(width) + "x" + std::to_string(height));
+    const TestFrame input(PixelFormat::kRGB, width, height, 7);
     TestFrame a(PixelFormat::kRGB, width, height, 7), b(PixelFormat::kRGB, width, height, 7);
     exact->NewStream()->Restore(a.in(), a.view(), Pinned(1));
     model->NewStream()->Restore(b.in(), b.view(), Pinned(1));
-    EXPECT_NE(a.bytes(), b.bytes()) << "int8 was not used";
-    EXPECT_GT(BytePsnr(a.bytes(), b.bytes()), 40) << width << "x" << height;
+    ExpectClose(a, b, input);
   }
 }
 
@@ -256,11 +272,11 @@ TEST_F(Int8Restorer, ModelsThatMixPromptsStayCloseToo) {
   config.top_k = 5;
   const std::string path = folder_.File("mix.safetensors");
   test::WriteModel(path, config, Weights::kRandom, 1, {{"framework", "prompt"}});
+  const TestFrame input(PixelFormat::kRGB, 64, 48, 7);
   TestFrame a(PixelFormat::kRGB, 64, 48, 7), b(PixelFormat::kRGB, 64, 48, 7);
   LoadModel(path, {Precision::kFp32, 2})->NewStream()->Restore(a.in(), a.view(), {});
   LoadModel(path, {Precision::kInt8, 2})->NewStream()->Restore(b.in(), b.view(), {});
-  EXPECT_NE(a.bytes(), b.bytes()) << "int8 was not used";
-  EXPECT_GT(BytePsnr(a.bytes(), b.bytes()), 40);
+  ExpectClose(a, b, input);
 }
 
 TEST_F(RestorerTest, StreamsOfOneModelRunSideBySide) {

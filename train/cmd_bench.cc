@@ -223,7 +223,7 @@ class Bench {
 
   void Recommend() {
     double best = 0;
-    for (const Precision precision : {Precision::kFp32, Precision::kBf16}) {
+    for (const Precision precision : {Precision::kFp32, Precision::kBf16, Precision::kInt8}) {
       for (int count = 1; count <= AvailableCpus(); count *= 2) {
         ModelArguments arguments = options_.model;
         arguments.precision = PrecisionName(precision);
