@@ -5,7 +5,10 @@
 // has no bytes), taking turns in one run so that what else the machine does hurts all alike; and
 // frames from 360p to 4K.
 //
-//   exec_bench [WIDTHxHEIGHT [THREADS [ROUNDS]]]
+//   exec_bench [WIDTHxHEIGHT [THREADS [ROUNDS [ONLY]]]]
+//
+// ONLY: one contender, for a profiler (bench/profile.sh): float32, bfloat16 or int8, a hyphen, and
+// frame, network or libtorch.
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 #include <c10/core/InferenceMode.h>
@@ -241,15 +244,26 @@ class Contest {
         stream_(config, width, height, threads, kernels) {}
 
   void Round() {
-    const float* cond = cond_.const_data_ptr<float>();
-    network.Time([&] { executor_.Run(packed_, cond, frame_, pool_); });
+    RunNetwork();
+    RunFrame();
+    if (element_ != exec::Element::kU8) RunLibTorch();
+  }
+
+  void RunNetwork() {
+    network.Time([&] { executor_.Run(packed_, cond_.const_data_ptr<float>(), frame_, pool_); });
+  }
+
+  void RunFrame() {
     frames_ms += 1e3 * Seconds([&] {
                    frames.Time([&] {
-                     inside_ms += stream_.Restore(packed_, cond, AsConst(picture_.view()),
-                                                  restored_.view(), 1.0f, pool_);
+                     inside_ms +=
+                         stream_.Restore(packed_, cond_.const_data_ptr<float>(),
+                                         AsConst(picture_.view()), restored_.view(), 1.0f, pool_);
                    });
                  });
-    if (element_ == exec::Element::kU8) return;
+  }
+
+  void RunLibTorch() {
     libtorch.Time(
         [&] { RunLive(config_, net_.convs, frame_.x(bf16_), frame_.side(bf16_), cond_); });
   }
@@ -274,6 +288,32 @@ class Contest {
   exec::LiveExecutor executor_;
   exec::Stream stream_;
 };
+
+// False where there is none of that name.
+bool RunOnly(const LiveConfig& config, int width, int height, int threads, int rounds,
+             const std::string& name) {
+  at::set_num_threads(threads);
+  for (const exec::Kernels* kernels :
+       {&exec::BestKernels(), exec::Bf16Kernels(), exec::Int8Kernels()}) {
+    if (kernels == nullptr) continue;
+    const std::string element = NameOf(kernels->element);
+    void (Contest::*run)() = nullptr;
+    if (name == element + "-frame") run = &Contest::RunFrame;
+    if (name == element + "-network") run = &Contest::RunNetwork;
+    if (name == element + "-libtorch" && kernels->element != exec::Element::kU8) {
+      run = &Contest::RunLibTorch;
+    }
+    if (run == nullptr) continue;
+    Contest contest(config, *kernels, width, height, threads);
+    for (int i = 0; i < rounds; ++i) (contest.*run)();
+    const Best& best = run == &Contest::RunFrame     ? contest.frames
+                       : run == &Contest::RunNetwork ? contest.network
+                                                     : contest.libtorch;
+    std::printf("%.2f ms, %.2f CPU ms\n", best.seconds * 1e3, best.cpu * 1e3);
+    return true;
+  }
+  return false;
+}
 
 void TimeNetwork(const LiveConfig& config, int width, int height, int threads, int rounds) {
   at::set_num_threads(threads);
@@ -316,9 +356,8 @@ void TimeNetwork(const LiveConfig& config, int width, int height, int threads, i
 
 // Whole frames of each size, in the precision that Restorer would choose.
 void TimeSizes(const LiveConfig& config, int threads, int rounds) {
-  const exec::Kernels& kernels =
-      exec::Bf16Kernels() != nullptr ? *exec::Bf16Kernels() : exec::BestKernels();
-  const exec::PackedLive packed = exec::Pack(config, Network(config, false), kernels);
+  const exec::Kernels& kernels = *exec::FastestKernels();
+  const exec::PackedLive packed = PackFor(config, kernels);
   const std::vector<float> cond(config.conditioning);
   ThreadPool pool(threads);
   std::printf("\nNV12 frames, %s, %d threads, best of %d\n", kernels.name, threads, rounds);
@@ -352,6 +391,11 @@ int Main(int argc, char** argv) {
   const int threads = std::max(1, argc > 2 ? std::atoi(argv[2]) : AvailableCpus());
   const int rounds = std::max(1, argc > 3 ? std::atoi(argv[3]) : 30);
   const LiveConfig config;
+  if (argc > 4) {
+    if (RunOnly(config, width, height, threads, rounds, argv[4])) return 0;
+    std::fprintf(stderr, "exec_bench: there is no '%s' on this processor\n", argv[4]);
+    return 2;
+  }
   TimeConvs(config, (width + 1) / 2);
   TimeNetwork(config, width, height, threads, rounds);
   TimeSizes(config, threads, rounds);
