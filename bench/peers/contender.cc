@@ -2,13 +2,13 @@
 //
 // Our side of run.py: the live network proper, with one prompt folded in, on given rows.
 //
-//   peers_contender MODEL PROMPT THREADS fp32|bf16
+//   peers_contender MODEL PROMPT THREADS fp32|bf16|int8
 //
 // Reads lines "ACROSS DOWN RUNS X SIDE OUT FIELD": sizes in cells, multiples of the network's
 // stride; X and SIDE are files of float32 [DOWN][ACROSS][12] and [16]; OUT and FIELD get what the
 // last run made, [DOWN][ACROSS][16] and [DOWN / 4][ACROSS / 4][3], unless they are "-". Answers
-// with the milliseconds of each run, on one line. The conditioning vector is zero. In bf16 the rows
-// are rounded before anything is timed, as a stream's blend leaves them.
+// with the milliseconds of each run, on one line. The conditioning vector is zero. In bf16 and
+// int8 the rows are rounded before anything is timed, as a stream's blend leaves them.
 #include <ATen/ATen.h>
 
 #include <algorithm>
@@ -24,6 +24,7 @@
 
 #include "cpl/error.h"
 #include "model/combine.h"
+#include "model/exec_calibrate.h"
 #include "model/exec_folded.h"
 #include "model/exec_stream.h"
 #include "model/model_file.h"
@@ -49,12 +50,15 @@ void WriteFloats(const std::string& path, const std::vector<float>& values) {
 
 class Rows final : public exec::FrameRows {
  public:
-  Rows(int across, int down, std::vector<float> x, std::vector<float> side)
+  Rows(int across, int down, std::vector<float> x, std::vector<float> side,
+       const exec::Kernels& kernels)
       : across_(across),
         x_(std::move(x)),
         side_(std::move(side)),
         x16_(Rounded(x_)),
         side16_(Rounded(side_)),
+        x8_(Bytes(x_, exec::XScale(), kernels)),
+        side8_(Bytes(side_, exec::SideScale(), kernels)),
         output(static_cast<std::size_t>(across) * down * kOutputChannels),
         field(static_cast<std::size_t>(across / kMotionScale) * (down / kMotionScale) *
               kFieldChannels) {}
@@ -68,6 +72,10 @@ class Rows final : public exec::FrameRows {
   void Input(int y, exec::Bf16* x, exec::Bf16* side) override {
     Copy(x16_, y, kCellChannels, x);
     Copy(side16_, y, kSideChannels, side);
+  }
+  void Input(int y, std::uint8_t* x, std::uint8_t* side) override {
+    Copy(x8_, y, kCellChannels, x);
+    Copy(side8_, y, kSideChannels, side);
   }
   void Output(int y, const float* output_row, const float* whole_field) override {
     const std::ptrdiff_t row = static_cast<std::ptrdiff_t>(across_) * kOutputChannels;
@@ -84,6 +92,16 @@ class Rows final : public exec::FrameRows {
     return rounded;
   }
 
+  static std::vector<std::uint8_t> Bytes(const std::vector<float>& values,
+                                         const exec::ByteScale& scale,
+                                         const exec::Kernels& kernels) {
+    if (kernels.element != exec::Element::kU8) return {};
+    std::vector<std::uint8_t> bytes(values.size());
+    exec::Quantiser(kernels, scale)
+        .Run(values.data(), static_cast<int>(values.size() / scale.step.size()), bytes.data());
+    return bytes;
+  }
+
   template <typename T>
   void Copy(const std::vector<T>& from, int y, int channels, T* to) const {
     const std::ptrdiff_t row = static_cast<std::ptrdiff_t>(across_) * channels;
@@ -93,19 +111,23 @@ class Rows final : public exec::FrameRows {
   int across_;
   std::vector<float> x_, side_;
   std::vector<exec::Bf16> x16_, side16_;
+  std::vector<std::uint8_t> x8_, side8_;
   const float* last_field_ = nullptr;
 
  public:
   std::vector<float> output, field;
 };
 
-const exec::Kernels& KernelsFor(bool bf16) {
-  if (!bf16) return exec::BestKernels();
-  if (exec::Bf16Kernels() != nullptr) return *exec::Bf16Kernels();
-  throw Error(ErrorCode::kUnsupported, "this processor or build has no bfloat16 convolution");
+const exec::Kernels& KernelsFor(const std::string& precision) {
+  if (precision == "fp32") return exec::BestKernels();
+  const exec::Kernels* narrow = precision == "bf16" ? exec::Bf16Kernels() : exec::Int8Kernels();
+  if (narrow != nullptr) return *narrow;
+  throw Error(ErrorCode::kUnsupported,
+              "this processor or build has no convolution in " + precision);
 }
 
-int Main(const std::string& path, const std::string& prompt, int threads, bool bf16) {
+int Main(const std::string& path, const std::string& prompt, int threads,
+         const std::string& precision) {
   const LiveModelFile file = LoadLiveModel(path);
   const auto found = std::find(file.prompts.begin(), file.prompts.end(), prompt);
   if (found == file.prompts.end()) {
@@ -113,9 +135,14 @@ int Main(const std::string& path, const std::string& prompt, int threads, bool b
   }
   at::Tensor mix = at::zeros({static_cast<std::int64_t>(file.prompts.size())});
   mix[found - file.prompts.begin()] = 1;
-  const exec::Kernels& kernels = KernelsFor(bf16);
-  const exec::PackedLive packed =
-      exec::Pack(file.config, Fold(file.config, file.parameters, mix), kernels);
+  const exec::Kernels& kernels = KernelsFor(precision);
+  const FoldedNet net = Fold(file.config, file.parameters, mix);
+  exec::LiveRanges ranges;
+  if (kernels.element == exec::Element::kU8) {
+    exec::RouterExecutor router = exec::MakeRouter(file.config, file.parameters);
+    ranges = exec::Calibrate(file.config, exec::Pack(file.config, net), router);
+  }
+  const exec::PackedLive packed = exec::Pack(file.config, net, kernels, ranges);
   const std::vector<float> cond(file.config.conditioning);
   ThreadPool pool(threads);
   int across = 0, down = 0, runs = 0;
@@ -123,7 +150,7 @@ int Main(const std::string& path, const std::string& prompt, int threads, bool b
   while (std::cin >> across >> down >> runs >> x >> side >> out >> field) {
     const std::size_t cells = static_cast<std::size_t>(across) * down;
     Rows rows(across, down, ReadFloats(x, cells * kCellChannels),
-              ReadFloats(side, cells * kSideChannels));
+              ReadFloats(side, cells * kSideChannels), kernels);
     exec::LiveExecutor executor(file.config, across, down, threads, kernels);
     for (int i = 0; i < runs; ++i) {
       const auto begin = std::chrono::steady_clock::now();
@@ -146,11 +173,11 @@ int Main(const std::string& path, const std::string& prompt, int threads, bool b
 
 int main(int argc, char** argv) {
   if (argc != 5) {
-    std::fprintf(stderr, "usage: peers_contender MODEL PROMPT THREADS fp32|bf16\n");
+    std::fprintf(stderr, "usage: peers_contender MODEL PROMPT THREADS fp32|bf16|int8\n");
     return 1;
   }
   try {
-    return cpl::Main(argv[1], argv[2], std::atoi(argv[3]), std::string(argv[4]) == "bf16");
+    return cpl::Main(argv[1], argv[2], std::atoi(argv[3]), argv[4]);
   } catch (const std::exception& error) {
     std::fprintf(stderr, "peers_contender: %s\n", error.what());
     return 1;

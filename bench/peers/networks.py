@@ -8,10 +8,12 @@ import sys
 import tempfile
 import time
 
+import nncf
 import numpy
 import onnxruntime
 import openvino
 import torch
+from onnxruntime import quantization
 
 from twin import Folded, OnnxTwin, TorchTwin
 
@@ -65,9 +67,25 @@ class Called:
         return tuple(numpy.asarray(part, numpy.float32)[0] for part in self.last)
 
 
+def calibration(x, side):
+    """Inputs to find int8 ranges on: what is then timed, and others like it."""
+    rng = numpy.random.default_rng(2)
+    more = [{"x": rng.normal(0, 1, x.shape).astype(numpy.float32),
+             "side": rng.normal(0, 1, side.shape).astype(numpy.float32)} for _ in range(2)]
+    return [{"x": x, "side": side}, *more]
+
+
+class OneByOne(quantization.CalibrationDataReader):
+    def __init__(self, inputs):
+        self.inputs = iter(inputs)
+
+    def get_next(self):
+        return next(self.inputs, None)
+
+
 class Onnx(Called):
-    def __init__(self, folded, threads):
-        self.folded, self.threads = folded, threads
+    def __init__(self, folded, threads, precision):
+        self.folded, self.threads, self.precision = folded, threads, precision
 
     def load(self, x, side):
         options = onnxruntime.SessionOptions()
@@ -75,9 +93,21 @@ class Onnx(Called):
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
         options.log_severity_level = 3
         model = OnnxTwin(self.folded, x.shape[3], x.shape[2]).model.SerializeToString()
+        if self.precision == "int8":
+            model = self.quantised(model, calibration(x, side))
         session = onnxruntime.InferenceSession(model, options, ["CPUExecutionProvider"])
         feed = {"x": x, "side": side}
         self.call = lambda: session.run(["output", "field"], feed)
+
+    @staticmethod
+    def quantised(model, inputs):
+        with tempfile.TemporaryDirectory() as folder:
+            before, after = (str(pathlib.Path(folder) / n) for n in ("a.onnx", "b.onnx"))
+            pathlib.Path(before).write_bytes(model)
+            # Weights of seven bits: on AVX2 its sums of two products have sixteen bits, too.
+            quantization.quantize_static(before, after, OneByOne(inputs), per_channel=True,
+                                         reduce_range=True)
+            return pathlib.Path(after).read_bytes()
 
 
 class OpenVino(Called):
@@ -87,8 +117,11 @@ class OpenVino(Called):
     def load(self, x, side):
         model = OnnxTwin(self.folded, x.shape[3], x.shape[2]).model.SerializeToString()
         core = openvino.Core()
+        read = core.read_model(model)
+        if self.precision == "int8":
+            read = nncf.quantize(read, nncf.Dataset(calibration(x, side)))
         # Channels-last at both ends and the inputs rounded beforehand, as our rows are.
-        steps = openvino.preprocess.PrePostProcessor(core.read_model(model))
+        steps = openvino.preprocess.PrePostProcessor(read)
         bf16 = self.precision == "bf16"
         kind = openvino.Type.bf16 if bf16 else openvino.Type.f32
         for name in ("x", "side"):
@@ -144,7 +177,8 @@ class Torch(Called):
 def compare(binary, model, prompt, size, threads, rounds, macs_per_pixel, bf16):
     """Milliseconds of the network proper at a frame's size; and how far each is from float32.
 
-    In bf16 too where the processor multiplies it: elsewhere it is slower than float32 for all.
+    In bf16 too where the processor multiplies it: elsewhere it is slower than float32 for all. In
+    int8 after static quantisation by each engine's own tool, on what is then timed.
     """
     torch.manual_seed(1)
     torch.set_num_threads(threads)
@@ -164,13 +198,15 @@ def compare(binary, model, prompt, size, threads, rounds, macs_per_pixel, bf16):
             scratch.mkdir()
             return Ours(binary, model, prompt, threads, precision, scratch)
 
-        precisions = ["fp32", "bf16"] if bf16 else ["fp32"]
+        precisions = ["fp32", *(["bf16"] if bf16 else []), "int8"]
         contenders = {}
         for precision in precisions:
             contenders[f"ours {precision}"] = ours(precision)
-            if precision == "fp32":
-                contenders["ONNX Runtime fp32"] = Onnx(folded, threads)
+            if precision != "bf16":
+                contenders[f"ONNX Runtime {precision}"] = Onnx(folded, threads, precision)
             contenders[f"OpenVINO {precision}"] = OpenVino(folded, threads, precision)
+            if precision == "int8":
+                continue
             contenders[f"PyTorch eager {precision}"] = Torch(folded, precision, False)
             contenders[f"torch.compile {precision}"] = Torch(folded, precision, True)
         reference = None
@@ -185,12 +221,12 @@ def compare(binary, model, prompt, size, threads, rounds, macs_per_pixel, bf16):
                 float(numpy.abs(a - b).max()) / s for a, b, s in zip(got, reference, scale))
             spent[name] = []
             print(f"peers: {name} is ready", flush=True)
-        peaks = {precision: [] for precision in precisions}
+        peaks = {precision: [] for precision in precisions if precision != "int8"}
         for _ in range(rounds):
             for name, contender in contenders.items():
                 time.sleep(REST_S)
                 spent[name] += contender.times(REPEATS)
-            for precision in precisions:
+            for precision in peaks:
                 peaks[precision].append(
                     matrix_peak(torch.bfloat16 if precision == "bf16" else torch.float32))
     for contender in contenders.values():
@@ -203,8 +239,8 @@ def compare(binary, model, prompt, size, threads, rounds, macs_per_pixel, bf16):
         median = statistics.median(values)
         precision = name.rsplit(" ", 1)[1]
         result["ms"][name] = {"median": median, "best": min(values),
-                              "share_of_peak":
-                                  gmacs / (median * 1e-3) / result["peak_gmacs"][precision]}
+                              "share_of_peak": gmacs / (median * 1e-3) / result["peak_gmacs"].get(
+                                  precision, result["peak_gmacs"]["fp32"])}
     return result
 
 
@@ -220,5 +256,6 @@ def matrix_peak(dtype):
 
 def versions():
     return {"ONNX Runtime": onnxruntime.__version__,
-            "OpenVINO": openvino.__version__.split("-")[0], "PyTorch": torch.__version__,
+            "OpenVINO": openvino.__version__.split("-")[0], "NNCF": nncf.__version__,
+            "PyTorch": torch.__version__,
             "CPUs": os.cpu_count()}

@@ -102,7 +102,7 @@ def markdown(result):
     peaks = ", ".join(f"{name} {gmacs:.0f}" for name, gmacs in net["peak_gmacs"].items())
     bf16 = ("ONNX Runtime's CPU kernels have no bf16 convolution."
             if "bf16" in net["peak_gmacs"] else
-            "This processor multiplies no bf16, so all are in fp32.")
+            "This processor multiplies no bf16.")
     versions = ", ".join(f"{k} {v}" for k, v in result["versions"].items() if k != "CPUs")
     others = ", ".join(f"{100 * result['others_' + part]:.0f} % ({part})" for part in PARTS)
     lines = ["# Beside peers", "",
@@ -115,7 +115,8 @@ def markdown(result):
              f"The network proper at {net['size']}, one prompt folded in, same inputs; contenders "
              "take turns. Peak: a 2048^3 product of the same type by PyTorch in the same turns "
              f"({peaks} GMAC/s). Deviation: largest difference from ours in float32, of the largest "
-             f"value. {bf16}", "",
+             f"value. {bf16} int8: quantised by each engine's own tool (ONNX Runtime's, NNCF) on what is "
+             "timed; of float32's peak.", "",
              "| | median ms | best ms | of the peak | time over ours, same precision | deviation |",
              "|---|---:|---:|---:|---:|---:|"]
     for name, ms in net["ms"].items():

@@ -17,11 +17,11 @@ root=$(cd "$here/../.." && pwd)
 build=${BUILD:-$root/build}
 torch=$(sed -n 's/^TORCH_VERSION=//p' "$root/setup.sh")
 venv=${CPL_CACHE_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/cplrestore}/bench-torch-$torch
-marker=$venv/.peers-complete
+marker=$venv/.peers-complete-2
 if [ ! -e "$marker" ]; then
   [ -e "$venv/bin/pip" ] || python3 -m venv "$venv"
   "$venv/bin/pip" install -q --no-compile "torch==$torch" numpy safetensors onnx==1.23.2 \
-    onnxruntime==1.32.0 openvino==2026.4.1 opencv-python-headless==4.14.0.94
+    onnxruntime==1.32.0 openvino==2026.4.1 opencv-python-headless==4.14.0.94 nncf==3.4.0
   touch "$marker"
 fi
 missing=()
