@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Whether the model that ships does on pictures it has never seen what weights/live.md says, with a
-// margin: the pictures here are few and small.
+// Whether the models that ship do on pictures they have never seen what their cards (weights/*.md)
+// say, with a margin: the pictures here are few and small.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -35,7 +35,7 @@ cv::Mat Degrade(const cv::Mat& clean, const degrade::Spec& spec, int frame) {
   return result;
 }
 
-class ShippedModel : public testing::Test {
+class ShippedModel : public testing::TestWithParam<const char*> {
  protected:
   struct Result {
     double input = 0, first = 0, last = 0;  // PSNR of Y, means over the pictures
@@ -70,18 +70,18 @@ class ShippedModel : public testing::Test {
     return result;
   }
 
-  const std::shared_ptr<Model> model_ = LoadModel("live", {});
+  const std::shared_ptr<Model> model_ = LoadModel(GetParam(), {});
 };
 
-TEST_F(ShippedModel, IsWhatTheNameSays) {
+TEST_P(ShippedModel, IsWhatTheNameSays) {
   EXPECT_EQ(model_->info().architecture, "live");
   EXPECT_EQ(model_->info().framework, "cpl");
-  EXPECT_LE(model_->info().macs_per_pixel, 4200);
+  EXPECT_LE(model_->info().macs_per_pixel, GetParam() == std::string("live") ? 4200 : 10000);
   EXPECT_FALSE(model_->info().recipe.empty());
   EXPECT_FALSE(model_->info().steps.empty());
 }
 
-TEST_F(ShippedModel, RemovesEachDegradation) {
+TEST_P(ShippedModel, RemovesEachDegradation) {
   const struct {
     const char* kind;
     double first, later;  // least gain of the first frame, and of the eighth over it, in dB
@@ -98,7 +98,7 @@ TEST_F(ShippedModel, RemovesEachDegradation) {
   }
 }
 
-TEST_F(ShippedModel, LeavesAClearPictureAlone) {
+TEST_P(ShippedModel, LeavesAClearPictureAlone) {
   for (const char* name : kPictures) {
     const cv::Mat clean = train::ReadRgb(std::string(CPL_TEST_DATA) + "/data/" + name);
     cv::Mat frame = clean.clone();
@@ -110,11 +110,11 @@ TEST_F(ShippedModel, LeavesAClearPictureAlone) {
   }
 }
 
-// The shipped model in another precision beside itself in float32, four frames of each kind of
+// A shipped model in another precision beside itself in float32, four frames of each kind of
 // weather: how close its pictures are, and what it costs.
-void CheckPrecision(Precision precision, double least_psnr, double most_lost) {
-  const auto exact = LoadModel("live", {Precision::kFp32, 0});
-  const auto other = LoadModel("live", {precision, 0});
+void CheckPrecision(const char* model, Precision precision, double least_psnr, double most_lost) {
+  const auto exact = LoadModel(model, {Precision::kFp32, 0});
+  const auto other = LoadModel(model, {precision, 0});
   for (const char* kind : {"noise", "rain", "snow", "haze"}) {
     double lost = 0, least = 99;
     for (const char* name : kPictures) {
@@ -141,12 +141,16 @@ void CheckPrecision(Precision precision, double least_psnr, double most_lost) {
   }
 }
 
-TEST_F(ShippedModel, Bf16StaysCloseToFp32) { CheckPrecision(Precision::kBf16, 45, 0.05); }
+TEST_P(ShippedModel, Bf16StaysCloseToFp32) {
+  CheckPrecision(GetParam(), Precision::kBf16, 45, 0.05);
+}
 
-TEST_F(ShippedModel, Int8StaysCloseToFp32) { CheckPrecision(Precision::kInt8, 40, 0.1); }
+TEST_P(ShippedModel, Int8StaysCloseToFp32) {
+  CheckPrecision(GetParam(), Precision::kInt8, 40, 0.1);
+}
 
-TEST_F(ShippedModel, ClearFramesPassInt8BitForBit) {
-  const auto stream = LoadModel("live", {Precision::kInt8, 0})->NewStream();
+TEST_P(ShippedModel, ClearFramesPassInt8BitForBit) {
+  const auto stream = LoadModel(GetParam(), {Precision::kInt8, 0})->NewStream();
   const cv::Mat clean = train::ReadRgb(std::string(CPL_TEST_DATA) + "/data/" + kPictures[0]);
   for (int t = 0; t < 3; ++t) {
     cv::Mat frame = clean.clone();
@@ -155,6 +159,11 @@ TEST_F(ShippedModel, ClearFramesPassInt8BitForBit) {
     EXPECT_EQ(cv::norm(frame, clean, cv::NORM_INF), 0);
   }
 }
+
+INSTANTIATE_TEST_SUITE_P(Models, ShippedModel, testing::Values("live", "live-hq"),
+                         [](const auto& info) {
+                           return info.param == std::string("live") ? "live" : "hq";
+                         });
 
 }  // namespace
 }  // namespace cpl
