@@ -161,8 +161,8 @@ TEST_P(ShippedModel, ClearFramesPassInt8BitForBit) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, ShippedModel, testing::Values("live", "live-hq"),
-                         [](const auto& info) {
-                           return info.param == std::string("live") ? "live" : "hq";
+                         [](const auto& model) {
+                           return model.param == std::string("live") ? "live" : "hq";
                          });
 
 }  // namespace
