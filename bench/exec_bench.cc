@@ -24,7 +24,6 @@
 
 #include "bench/register_peak.h"
 #include "model/cpu.h"
-#include "model/exec_calibrate.h"
 #include "model/exec_folded.h"
 #include "model/exec_int8.h"
 #include "model/exec_stream.h"
@@ -217,12 +216,8 @@ const char* NameOf(exec::Element element) {
 
 exec::PackedLive PackFor(const LiveConfig& config, const exec::Kernels& kernels) {
   const FoldedNet net = Network(config, false);
-  exec::LiveRanges ranges;
-  if (kernels.element == exec::Element::kU8) {
-    exec::RouterExecutor router = exec::MakeRouter(config, InitialParameters(config, 1, 1));
-    ranges = exec::Calibrate(config, exec::Pack(config, net), router);
-  }
-  return exec::Pack(config, net, kernels, ranges);
+  return exec::Pack(config, net, kernels,
+                    exec::RangesFor(config, InitialParameters(config, 1, 1), net, kernels));
 }
 
 // One precision's contenders.
@@ -249,11 +244,13 @@ class Contest {
     if (element_ != exec::Element::kU8) RunLibTorch();
   }
 
-  void RunNetwork() {
+  // Each returns the best so far.
+  const Best& RunNetwork() {
     network.Time([&] { executor_.Run(packed_, cond_.const_data_ptr<float>(), frame_, pool_); });
+    return network;
   }
 
-  void RunFrame() {
+  const Best& RunFrame() {
     frames_ms += 1e3 * Seconds([&] {
                    frames.Time([&] {
                      inside_ms +=
@@ -261,11 +258,13 @@ class Contest {
                                          AsConst(picture_.view()), restored_.view(), 1.0f, pool_);
                    });
                  });
+    return frames;
   }
 
-  void RunLibTorch() {
+  const Best& RunLibTorch() {
     libtorch.Time(
         [&] { RunLive(config_, net_.convs, frame_.x(bf16_), frame_.side(bf16_), cond_); });
+    return libtorch;
   }
 
   exec::Element element() const { return element_; }
@@ -297,7 +296,7 @@ bool RunOnly(const LiveConfig& config, int width, int height, int threads, int r
        {&exec::BestKernels(), exec::Bf16Kernels(), exec::Int8Kernels()}) {
     if (kernels == nullptr) continue;
     const std::string element = NameOf(kernels->element);
-    void (Contest::*run)() = nullptr;
+    const Best& (Contest::*run)() = nullptr;
     if (name == element + "-frame") run = &Contest::RunFrame;
     if (name == element + "-network") run = &Contest::RunNetwork;
     if (name == element + "-libtorch" && kernels->element != exec::Element::kU8) {
@@ -305,11 +304,9 @@ bool RunOnly(const LiveConfig& config, int width, int height, int threads, int r
     }
     if (run == nullptr) continue;
     Contest contest(config, *kernels, width, height, threads);
-    for (int i = 0; i < rounds; ++i) (contest.*run)();
-    const Best& best = run == &Contest::RunFrame     ? contest.frames
-                       : run == &Contest::RunNetwork ? contest.network
-                                                     : contest.libtorch;
-    std::printf("%.2f ms, %.2f CPU ms\n", best.seconds * 1e3, best.cpu * 1e3);
+    const Best* best = nullptr;
+    for (int i = 0; i < rounds; ++i) best = &(contest.*run)();
+    std::printf("%.2f ms, %.2f CPU ms\n", best->seconds * 1e3, best->cpu * 1e3);
     return true;
   }
   return false;

@@ -23,22 +23,9 @@ ModelOptions OptionsFrom(const GstCplRestorePrivate& priv) {
   return options;
 }
 
-const char* NameOf(Precision precision) {
-  switch (precision) {
-    case Precision::kBf16:
-      return "bf16";
-    case Precision::kFp16:
-      return "fp16";
-    case Precision::kInt8:
-      return "int8";
-    default:
-      return "fp32";
-  }
-}
-
 void LogModel(GstElement* element, const Model& model) {
   GST_INFO_OBJECT(element, "model %s: %s, %s, on the %s", model.info().path.c_str(),
-                  model.info().architecture.c_str(), NameOf(model.precision()),
+                  model.info().architecture.c_str(), PrecisionName(model.precision()),
                   model.device() == DeviceKind::kCuda ? "GPU" : "CPU");
 }
 

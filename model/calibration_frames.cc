@@ -129,10 +129,8 @@ void AddSnow(Picture& picture, Random& random) {
   }
 }
 
-}  // namespace
-
-std::vector<std::uint8_t> CalibrationFrame(int clip, int frame) {
-  Picture picture = Scene(clip, frame == kCalibrationFrames - 1 ? 7 : 0);
+// What a camera sees of a scene in this clip, at this frame.
+std::vector<std::uint8_t> Taken(Picture picture, int clip, int frame) {
   Random random(static_cast<std::uint64_t>(clip) * 100 + frame + 1000);
   const auto haze = [&](int least, int most) {
     picture.ForEach([&](int x, int y, int*) {
@@ -144,7 +142,7 @@ std::vector<std::uint8_t> CalibrationFrame(int clip, int frame) {
       for (int c = 0; c < 3; ++c) to[c] += sigma * random.Normal() / 4096;
     });
   };
-  switch (clip % kCalibrationClips) {
+  switch (clip) {
     case 0:
       break;
     case 1:
@@ -185,6 +183,18 @@ std::vector<std::uint8_t> CalibrationFrame(int clip, int frame) {
     bytes.push_back(0);
   });
   return bytes;
+}
+
+}  // namespace
+
+std::vector<std::vector<std::uint8_t>> CalibrationClip(int clip) {
+  const Picture still = Scene(clip, 0);
+  std::vector<std::vector<std::uint8_t>> frames;
+  for (int frame = 0; frame < kCalibrationFrames - 1; ++frame) {
+    frames.push_back(Taken(still, clip, frame));
+  }
+  frames.push_back(Taken(Scene(clip, 7), clip, kCalibrationFrames - 1));
+  return frames;
 }
 
 }  // namespace cpl

@@ -13,7 +13,7 @@ inline constexpr int kCalibrationWidth = 160, kCalibrationHeight = 112;
 inline constexpr int kCalibrationClips = 8;
 inline constexpr int kCalibrationFrames = 4;  // of a clip; in the last something has moved
 
-// RGBx, rows one after another.
-std::vector<std::uint8_t> CalibrationFrame(int clip, int frame);
+// The frames of clip 0 .. kCalibrationClips - 1: RGBx, rows one after another.
+std::vector<std::vector<std::uint8_t>> CalibrationClip(int clip);
 
 }  // namespace cpl

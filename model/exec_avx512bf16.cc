@@ -142,32 +142,18 @@ CPL_INLINE void ConvBlock(const ConvRow& row, int first) {
   }
 }
 
-template <int kPixels, int kVectors>
-void ConvSome(const ConvRow& row, int first, int pixels) {
-  if constexpr (kPixels > 0) {
-    if (pixels == kPixels) {
-      ConvBlock<kPixels, kVectors>(row, first);
-    } else {
-      ConvSome<kPixels - 1, kVectors>(row, first, pixels);
-    }
-  }
-}
+}  // namespace
+}  // namespace cpl::exec
+
+#include "model/exec_pixels.inc.h"
+
+namespace cpl::exec {
+namespace {
 
 template <int kVectors>
 void Conv(const ConvRow& row) {
   constexpr int kMost = kRegisters / kVectors;
-  // What is left for the end of a row is shared by its last two blocks: a block of one or two
-  // pixels has too few independent sums to keep the multipliers busy.
-  int left = row.pixels, first = 0;
-  for (; left >= 2 * kMost || left == kMost; left -= kMost, first += kMost) {
-    ConvBlock<kMost, kVectors>(row, first);
-  }
-  if (left > kMost) {
-    ConvSome<kMost, kVectors>(row, first, (left + 1) / 2);
-    first += (left + 1) / 2;
-    left /= 2;
-  }
-  ConvSome<kMost, kVectors>(row, first, left);
+  ConvPixels<kMost, kVectors>(row);
 }
 
 }  // namespace

@@ -20,8 +20,8 @@ struct Moments {
   float least = 0, most = 0;
 };
 
-ConstFrameView ViewOf(const std::vector<std::uint8_t>& bytes) {
-  ConstFrameView view;
+FrameView ViewOf(std::vector<std::uint8_t>& bytes) {
+  FrameView view;
   view.format = PixelFormat::kRGBx;
   view.width = kCalibrationWidth;
   view.height = kCalibrationHeight;
@@ -54,27 +54,17 @@ LiveRanges Calibrate(const LiveConfig& config, const PackedLive& net, RouterExec
     }
   });
   std::vector<float> probabilities(router.prompts()), cond(router.conditioning());
-  std::vector<float> patches;
+  const int tiles = RouterTiles(kCalibrationWidth, kCalibrationHeight);
+  std::vector<float> patches(static_cast<std::size_t>(tiles) * kRouterPatch * kRouterPatch *
+                             kCellChannels);
   for (int clip = 0; clip < kCalibrationClips; ++clip) {
+    std::vector<std::vector<std::uint8_t>> frames = CalibrationClip(clip);
+    ReadRouterPatches(AsConst(ViewOf(frames[0])), 0, tiles, patches.data());
+    router.Run(patches.data(), tiles, probabilities.data(), cond.data());
     stream.Forget();
-    for (int frame = 0; frame < kCalibrationFrames; ++frame) {
-      std::vector<std::uint8_t> bytes = CalibrationFrame(clip, frame);
-      const ConstFrameView in = ViewOf(bytes);
-      if (frame == 0) {
-        const int count = RouterTiles(in.width, in.height);
-        patches.resize(static_cast<std::size_t>(count) * kRouterPatch * kRouterPatch *
-                       kCellChannels);
-        ReadRouterPatches(in, 0, count, patches.data());
-        router.Run(patches.data(), count, probabilities.data(), cond.data());
-      }
-      std::vector<std::uint8_t> restored(bytes.size());
-      FrameView out;
-      out.format = in.format;
-      out.width = in.width;
-      out.height = in.height;
-      out.plane[0] = restored.data();
-      out.stride[0] = in.stride[0];
-      stream.Restore(net, cond.data(), in, out, 1, pool);
+    for (std::vector<std::uint8_t>& frame : frames) {
+      const FrameView view = ViewOf(frame);
+      stream.Restore(net, cond.data(), AsConst(view), view, 1, pool);
     }
   }
   LiveRanges ranges;

@@ -3,7 +3,8 @@
 // The convolution in float32, to be included by the file of one instruction set after it has
 // defined CPL_EXEC_LANES, the floats in a vector, and CPL_EXEC_REGISTERS, the accumulators that its
 // registers hold. Everything here has internal linkage: code for one instruction set must not be
-// taken for that of another by the linker. Nothing else is included for the same reason.
+// taken for that of another by the linker. Nothing but what keeps to
+// that is included for the same reason.
 #pragma once
 
 #include "model/exec_kernels.h"
@@ -75,33 +76,19 @@ inline __attribute__((always_inline)) void ConvBlock(const ConvRow& row, int fir
   }
 }
 
-template <int kPixels, int kVectors>
-void ConvSome(const ConvRow& row, int first, int pixels) {
-  if constexpr (kPixels > 0) {
-    if (pixels == kPixels) {
-      ConvBlock<kPixels, kVectors>(row, first);
-    } else {
-      ConvSome<kPixels - 1, kVectors>(row, first, pixels);
-    }
-  }
-}
+}  // namespace
+}  // namespace cpl::exec
+
+#include "model/exec_pixels.inc.h"
+
+namespace cpl::exec {
+namespace {
 
 template <int kVectors>
 void Conv(const ConvRow& row) {
   // Twelve pixels hide a multiplication's latency even with one vector each.
   constexpr int kMost = CPL_EXEC_REGISTERS / kVectors < 12 ? CPL_EXEC_REGISTERS / kVectors : 12;
-  // What is left for the end of a row is shared by its last two blocks: a block of one or two
-  // pixels has too few independent sums to keep the multipliers busy.
-  int left = row.pixels, first = 0;
-  for (; left >= 2 * kMost || left == kMost; left -= kMost, first += kMost) {
-    ConvBlock<kMost, kVectors>(row, first);
-  }
-  if (left > kMost) {
-    ConvSome<kMost, kVectors>(row, first, (left + 1) / 2);
-    first += (left + 1) / 2;
-    left /= 2;
-  }
-  ConvSome<kMost, kVectors>(row, first, left);
+  ConvPixels<kMost, kVectors>(row);
 }
 
 }  // namespace

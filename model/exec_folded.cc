@@ -3,6 +3,8 @@
 
 #include <deque>
 
+#include "model/exec_calibrate.h"
+
 namespace cpl::exec {
 namespace {
 
@@ -70,6 +72,13 @@ RouterExecutor MakeRouter(const LiveConfig& config, const Parameters& parameters
   return RouterExecutor(arrays.Head(config, parameters, "router"),
                         arrays.Head(config, parameters, "conditioner"), config.router_pooling,
                         kernels);
+}
+
+LiveRanges RangesFor(const LiveConfig& config, const Parameters& parameters, const FoldedNet& net,
+                     const Kernels& kernels) {
+  if (kernels.element != Element::kU8) return {};
+  RouterExecutor router = MakeRouter(config, parameters);
+  return Calibrate(config, Pack(config, net), router);
 }
 
 }  // namespace cpl::exec

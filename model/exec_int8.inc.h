@@ -8,7 +8,7 @@
 //   CPL_INT8_DOT2(sum, inputs0, weights0, inputs1, weights1)   the same of two quads at once
 //
 // Everything here has internal linkage: code for one instruction set must not be taken for that of
-// another by the linker. Nothing else is included for the same reason.
+// another by the linker. Nothing but what keeps to that is included for the same reason.
 #pragma once
 
 #include <immintrin.h>
@@ -169,32 +169,19 @@ CPL_INLINE void ConvBlock(const Int8Row& row, int first) {
   }
 }
 
-template <int kPixels, int kVectors>
-void ConvSome(const Int8Row& row, int first, int pixels) {
-  if constexpr (kPixels > 0) {
-    if (pixels == kPixels) {
-      ConvBlock<kPixels, kVectors>(row, first);
-    } else {
-      ConvSome<kPixels - 1, kVectors>(row, first, pixels);
-    }
-  }
-}
+}  // namespace
+}  // namespace cpl::exec
+
+#include "model/exec_pixels.inc.h"
+
+namespace cpl::exec {
+namespace {
 
 template <int kVectors>
 void Conv(const Int8Row& row) {
   // The addresses of more than a dozen pixels do not fit the registers.
   constexpr int kMost = CPL_INT8_REGISTERS / kVectors < 12 ? CPL_INT8_REGISTERS / kVectors : 12;
-  // What is left for the end of a row is shared by its last two blocks, see exec_conv.inc.h.
-  int left = row.pixels, first = 0;
-  for (; left >= 2 * kMost || left == kMost; left -= kMost, first += kMost) {
-    ConvBlock<kMost, kVectors>(row, first);
-  }
-  if (left > kMost) {
-    ConvSome<kMost, kVectors>(row, first, (left + 1) / 2);
-    first += (left + 1) / 2;
-    left /= 2;
-  }
-  ConvSome<kMost, kVectors>(row, first, left);
+  ConvPixels<kMost, kVectors>(row);
 }
 
 void Quantise(const float* from, int count, const float* scale, const float* shift, int period,

@@ -99,11 +99,9 @@ class LiveModel final : public Model {
     for (std::size_t i = 0; i < mix.size(); ++i) {
       if (mix[i] == 0) continue;
       if (ranges_[i].empty()) {
-        exec::RouterExecutor router = exec::MakeRouter(file_.config, file_.parameters);
         const at::Tensor only = at::tensor(OnlyOf(static_cast<int>(i)));
-        ranges_[i] = exec::Calibrate(
-            file_.config, exec::Pack(file_.config, Fold(file_.config, file_.parameters, only)),
-            router);
+        ranges_[i] = exec::RangesFor(file_.config, file_.parameters,
+                                     Fold(file_.config, file_.parameters, only), *kernels_);
       }
       all = all.empty() ? ranges_[i] : exec::Union(std::move(all), ranges_[i]);
     }

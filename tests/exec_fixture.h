@@ -4,6 +4,7 @@
 #pragma once
 
 #include <ATen/ATen.h>
+#include <gtest/gtest.h>
 
 #include <algorithm>
 #include <mutex>
@@ -11,6 +12,10 @@
 #include "model/combine.h"
 #include "model/exec_folded.h"
 #include "model/exec_live.h"
+#include "model/exec_stream.h"
+#include "model/thread_pool.h"
+#include "tests/allocation_count.h"
+#include "tests/model_fixture.h"
 
 namespace cpl::exec {
 
@@ -122,6 +127,58 @@ inline FoldedNet Network(const LiveConfig& config) {
   at::Tensor mix = at::zeros({3});
   mix[1] = 1;
   return Fold(config, parameters, mix);
+}
+
+// Channels that fill no vector, and five levels.
+inline LiveConfig OddConfig() {
+  LiveConfig config;
+  config.channels = {5, 9, 17, 24, 33};
+  config.encoder = {1, 0, 2, 0, 1};
+  config.decoder = {1, 0, 2, 1};
+  config.conditioning = 3;
+  return config;
+}
+
+// Too shallow for the field's own level.
+inline LiveConfig ShallowConfig() {
+  LiveConfig config;
+  config.channels = {8, 4, 12};
+  config.encoder = {0, 0, 0};
+  config.decoder = {0, 2};
+  return config;
+}
+
+// Runs the frame on several numbers of threads, twice each: the second finds the memory as the
+// first has left it. Calls check() after each run; all must give the same output.
+template <typename Check>
+void CheckRuns(const LiveConfig& config, const PackedLive& packed, const Kernels& kernels,
+               TensorFrame& frame, const Check& check) {
+  const int down = static_cast<int>(frame.x_.size(0)), across = static_cast<int>(frame.x_.size(1));
+  at::Tensor first;
+  for (const int threads : {1, 2, 5}) {
+    ThreadPool pool(threads);
+    LiveExecutor executor(config, across, down, threads, kernels);
+    for (int i = 0; i < 2; ++i) {
+      frame.output_.zero_();
+      frame.field_.zero_();
+      executor.Run(packed, frame.cond_.const_data_ptr<float>(), frame, pool);
+      check();
+      if (!first.defined()) first = frame.output_.clone();
+      EXPECT_TRUE(at::equal(frame.output_, first)) << "depends on threads or the last frame";
+    }
+  }
+}
+
+inline void CheckSteadyFrames(const LiveConfig& config, const PackedLive& packed,
+                              const Kernels& kernels) {
+  const std::vector<float> cond(config.conditioning);
+  test::TestFrame in(PixelFormat::kNV12, 160, 120, 1), out(PixelFormat::kNV12, 160, 120, 2);
+  ThreadPool pool(2);
+  Stream stream(config, 160, 120, 2, kernels);
+  stream.Restore(packed, cond.data(), in.in(), out.view(), 1, pool);
+  const test::AllocationCount count;
+  for (int i = 0; i < 5; ++i) stream.Restore(packed, cond.data(), in.in(), out.view(), 1, pool);
+  EXPECT_EQ(count.largest(), 0u);
 }
 
 }  // namespace cpl::exec

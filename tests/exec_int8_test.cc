@@ -9,7 +9,6 @@
 #include <set>
 
 #include "model/calibration_frames.h"
-#include "model/exec_calibrate.h"
 #include "model/exec_stream.h"
 #include "model/thread_pool.h"
 #include "tests/allocation_count.h"
@@ -211,41 +210,20 @@ void CheckNetwork(const LiveConfig& config, int across, int down, const Kernels&
   const at::Tensor expected = frame.output_.clone(), field = frame.field_.clone(),
                    head = frame.head_.clone();
 
-  const PackedLive packed = Pack(config, net, kernels, ranges);
-  at::Tensor first;
-  for (const int threads : {1, 2, 5}) {
-    ThreadPool pool(threads);
-    LiveExecutor executor(config, across, down, threads, kernels);
-    // The second frame finds the memory as the first has left it.
-    for (int i = 0; i < 2; ++i) {
-      frame.output_.zero_();
-      frame.field_.zero_();
-      executor.Run(packed, frame.cond_.data_ptr<float>(), frame, pool);
-      EXPECT_LT(Error(frame.output_, expected), kNetworkTolerance);
-      EXPECT_LT(Error(frame.field_, field), kNetworkTolerance);
-      EXPECT_EQ(Error(frame.head_, head), 0) << "the motion head is float32";
-      if (!first.defined()) first = frame.output_.clone();
-      EXPECT_TRUE(at::equal(frame.output_, first)) << "depends on threads or the last frame";
-    }
-  }
+  CheckRuns(config, Pack(config, net, kernels, ranges), kernels, frame, [&] {
+    EXPECT_LT(Error(frame.output_, expected), kNetworkTolerance);
+    EXPECT_LT(Error(frame.field_, field), kNetworkTolerance);
+    EXPECT_EQ(Error(frame.head_, head), 0) << "the motion head is float32";
+  });
 }
 
 TEST_P(ExecInt8, TheNetworkIsThatOfFloat32ButForRounding) {
   const LiveConfig shipped;
   CheckNetwork(shipped, 8, 8, *kernels_);
   CheckNetwork(shipped, 40, 104, *kernels_);
-  LiveConfig odd;
-  odd.channels = {5, 9, 17, 24, 33};
-  odd.encoder = {1, 0, 2, 0, 1};
-  odd.decoder = {1, 0, 2, 1};
-  odd.conditioning = 3;
-  CheckNetwork(odd, 48, 112, *kernels_);
-  LiveConfig shallow;
-  shallow.channels = {8, 4, 12};
-  shallow.encoder = {0, 0, 0};
-  shallow.decoder = {0, 2};
-  CheckNetwork(shallow, 4, 4, *kernels_);
-  CheckNetwork(shallow, 20, 60, *kernels_);
+  CheckNetwork(OddConfig(), 48, 112, *kernels_);
+  CheckNetwork(ShallowConfig(), 4, 4, *kernels_);
+  CheckNetwork(ShallowConfig(), 20, 60, *kernels_);
 }
 
 INSTANTIATE_TEST_SUITE_P(Variants, ExecInt8, testing::Range(0, 4), [](const auto& variant) {
@@ -261,26 +239,17 @@ TEST(Int8Stream, SteadyFramesAllocateNothing) {
   const LiveConfig config;
   const FoldedNet net = Network(config);
   TensorFrame frame(config, 40, 104);
-  const PackedLive packed = Pack(config, net, *kernels, Watched(config, net, frame, 40, 104));
-  const std::vector<float> cond(config.conditioning);
-  test::TestFrame in(PixelFormat::kNV12, 160, 120, 1), out(PixelFormat::kNV12, 160, 120, 2);
-  ThreadPool pool(2);
-  Stream stream(config, 160, 120, 2, *kernels);
-  stream.Restore(packed, cond.data(), in.in(), out.view(), 1, pool);
-  const test::AllocationCount count;
-  for (int i = 0; i < 5; ++i) stream.Restore(packed, cond.data(), in.in(), out.view(), 1, pool);
-  EXPECT_EQ(count.largest(), 0u);
+  CheckSteadyFrames(config, Pack(config, net, *kernels, Watched(config, net, frame, 40, 104)),
+                    *kernels);
 }
 
 TEST(Int8Calibration, FramesAreTheSameEverywhereAndAllDiffer) {
   std::set<std::uint64_t> seen;
   std::uint64_t all = 0;
   for (int clip = 0; clip < kCalibrationClips; ++clip) {
-    for (int frame = 0; frame < kCalibrationFrames; ++frame) {
+    for (const std::vector<std::uint8_t>& frame : CalibrationClip(clip)) {
       std::uint64_t hash = 0xcbf29ce484222325u;  // FNV-1a
-      for (const std::uint8_t byte : CalibrationFrame(clip, frame)) {
-        hash = (hash ^ byte) * 0x100000001b3u;
-      }
+      for (const std::uint8_t byte : frame) hash = (hash ^ byte) * 0x100000001b3u;
       seen.insert(hash);
       all = all * 31 + hash;
     }

@@ -76,10 +76,10 @@ std::shared_ptr<Model> LoadModel(const ModelArguments& arguments) {
   options.device_id = DeviceId(arguments.device);
   options.threads = arguments.threads;
   options.tile = arguments.tile;
-  if (arguments.precision == "fp32") options.precision = Precision::kFp32;
-  if (arguments.precision == "bf16") options.precision = Precision::kBf16;
-  if (arguments.precision == "fp16") options.precision = Precision::kFp16;
-  if (arguments.precision == "int8") options.precision = Precision::kInt8;
+  for (const Precision precision :
+       {Precision::kFp32, Precision::kBf16, Precision::kFp16, Precision::kInt8}) {
+    if (arguments.precision == PrecisionName(precision)) options.precision = precision;
+  }
   if (arguments.device != "cpu") {
     options.device = DeviceKind::kCuda;
     if (arguments.device != "auto") return cpl::LoadModel(arguments.model, options);
@@ -108,19 +108,6 @@ RestoreParams ParamsFor(const ModelArguments& arguments, const ModelInfo& info) 
   }
   params.prompt = static_cast<int>(found - info.prompts.begin());
   return params;
-}
-
-const char* PrecisionName(Precision precision) {
-  switch (precision) {
-    case Precision::kBf16:
-      return "bf16";
-    case Precision::kFp16:
-      return "fp16";
-    case Precision::kInt8:
-      return "int8";
-    default:
-      return "fp32";
-  }
 }
 
 int EffectiveThreads(int threads) {

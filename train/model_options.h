@@ -32,9 +32,6 @@ std::shared_ptr<Model> LoadModel(const ModelArguments& arguments);
 // the model does not know, listing those that it does.
 RestoreParams ParamsFor(const ModelArguments& arguments, const ModelInfo& info);
 
-// "fp32", "bf16", "fp16" or "int8".
-const char* PrecisionName(Precision precision);
-
 // `threads`, or where it is 0 the number of CPUs that this process may run on.
 int EffectiveThreads(int threads);
 

@@ -24,7 +24,6 @@
 
 #include "cpl/error.h"
 #include "model/combine.h"
-#include "model/exec_calibrate.h"
 #include "model/exec_folded.h"
 #include "model/exec_stream.h"
 #include "model/model_file.h"
@@ -137,12 +136,8 @@ int Main(const std::string& path, const std::string& prompt, int threads,
   mix[found - file.prompts.begin()] = 1;
   const exec::Kernels& kernels = KernelsFor(precision);
   const FoldedNet net = Fold(file.config, file.parameters, mix);
-  exec::LiveRanges ranges;
-  if (kernels.element == exec::Element::kU8) {
-    exec::RouterExecutor router = exec::MakeRouter(file.config, file.parameters);
-    ranges = exec::Calibrate(file.config, exec::Pack(file.config, net), router);
-  }
-  const exec::PackedLive packed = exec::Pack(file.config, net, kernels, ranges);
+  const exec::PackedLive packed = exec::Pack(
+      file.config, net, kernels, exec::RangesFor(file.config, file.parameters, net, kernels));
   const std::vector<float> cond(file.config.conditioning);
   ThreadPool pool(threads);
   int across = 0, down = 0, runs = 0;

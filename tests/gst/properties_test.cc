@@ -66,7 +66,7 @@ TEST(Properties, ValuesAreKept) {
   g_free(degradation);
 }
 
-TEST(Properties, BytesAreForThoseWhoAskForThem) {
+TEST(Properties, ThePrecisionReachesTheModelAndIsAutoUnlessSet) {
   Filter filter{{"model", "identity"}, {"precision", "int8"}};
   filter.SetCaps(kKind);
   EXPECT_EQ(DummyCounters().options.precision, Precision::kInt8);

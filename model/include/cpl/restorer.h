@@ -33,6 +33,23 @@ enum class Precision : std::uint8_t {
   kInt8,
 };
 
+// As the element, cpl and the gateway call it.
+constexpr const char* PrecisionName(Precision precision) {
+  switch (precision) {
+    case Precision::kFp32:
+      return "fp32";
+    case Precision::kBf16:
+      return "bf16";
+    case Precision::kFp16:
+      return "fp16";
+    case Precision::kInt8:
+      return "int8";
+    case Precision::kAuto:
+      break;
+  }
+  return "auto";
+}
+
 enum class DeviceKind : std::uint8_t { kCpu, kCuda };
 
 struct ModelOptions {
