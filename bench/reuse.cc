@@ -25,6 +25,7 @@
 #include "model/model_file.h"
 #include "model/pixels.h"
 #include "model/recurrence.h"
+#include "model/tone.h"
 #include "train/image_io.h"
 
 namespace cpl {
@@ -88,7 +89,12 @@ void Run(const LiveModelFile& model, const std::string& kind, const cv::Mat& cle
     const at::Tensor x = Cells(frame, stride);
     if (t == 0) {
       const at::Tensor patch = x.slice(2, 0, kRouterPatch).slice(3, 0, kRouterPatch);
-      cond = RunRouter(model.config, model.parameters, patch, 1).cond;
+      Tone tone;
+      tone.Add(x.permute({0, 2, 3, 1}).contiguous().const_data_ptr<float>(),
+               static_cast<int>(x.size(2) * x.size(3)));
+      at::Tensor values = at::empty({1, kToneValues});
+      tone.Values(values.data_ptr<float>());
+      cond = RunRouter(model.config, model.parameters, patch, 1, values).cond;
     }
     const Blend blend = BlendFrame(net, x, memory, cond);
     const LiveOutput out = RunLive(model.config, net.convs, blend.x, blend.side, cond);

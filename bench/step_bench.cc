@@ -22,6 +22,7 @@
 #include "cpl/error.h"
 #include "model/prompt_mix.h"
 #include "model/recurrence.h"
+#include "model/tone.h"
 #include "train/losses.h"
 #include "train/optimizer.h"
 #include "train/sampler.h"
@@ -92,7 +93,9 @@ class Bare {
         x.view({x.size(0), kCellChannels, across, kRouterPatch, across, kRouterPatch})
             .permute({0, 2, 4, 1, 3, 5})
             .reshape({-1, kCellChannels, kRouterPatch, kRouterPatch});
-    const Route route = RunRouter(recipe_.model, parameters_, patches, across * across);
+    const Route route =
+        RunRouter(recipe_.model, parameters_, patches, across * across,
+                  recipe_.model.tone ? at::zeros({group.samples, kToneValues}) : at::Tensor());
     const at::Tensor labels = at::full({group.samples}, group.prompt, at::kLong);
     at::Tensor mix = at::zeros({static_cast<std::int64_t>(recipe_.prompts.size())});
     mix[group.prompt] = 1;

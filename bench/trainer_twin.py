@@ -33,6 +33,7 @@ PROMPTS = ["clean", "noise", "rain", "snow", "haze"]
 BATCH = {"clean": 2, "noise": 8, "rain": 8, "snow": 8, "haze": 8}
 PATCH = 128
 CELL, SIDE, FIELD_LEVEL, ROUTER_PATCH, LOGIT_GAIN = 12, 16, 2, 32, 4.0
+PER_MILLE = (2, 10, 50, 250, 500, 750, 950, 990)
 
 
 # --- samples: uint8 pictures [PATCH, PATCH, 3], degraded and clean ---
@@ -214,6 +215,17 @@ class Live(torch.nn.Module):
         y = F.linear(y, self.get(name + ".output.weight"), self.get(name + ".output.bias"))
         return mean(y) if votes else y
 
+    def tone(self, x):
+        """Quantiles of the cells' levels, by colour and of the least (model/tone.h)."""
+        means = x.reshape(x.shape[0], 3, 4, -1).mean(2)
+        levels = torch.cat([means, means.amin(1, keepdim=True)], 1).div(4).add(0.5).mul(255).round().clamp(0, 255)
+        levels, count = levels.sort(2).values, means.shape[2]
+        return ((levels[:, :, [count * p // 1000 for p in PER_MILLE]] / 255 - 0.5) * 4).flatten(1)
+
+    def tone_shift(self, x):
+        layer = lambda v, name: F.linear(v, self.get(f"conditioner.tone.{name}.weight"), self.get(f"conditioner.tone.{name}.bias"))
+        return layer(F.relu(layer(self.tone(x), "hidden")), "output")
+
     def forward(self, x, prompt):
         """x [B, 12, h, w] of one prompt: router's logits, and the restored cells."""
         config, across = self.config, x.shape[2] // ROUTER_PATCH
@@ -221,6 +233,8 @@ class Live(torch.nn.Module):
         patches = patches.permute(0, 2, 4, 1, 3, 5).reshape(-1, CELL, ROUTER_PATCH, ROUTER_PATCH)
         logits = self.head("router", patches, across * across, config.get("router_pooling") == "logits")
         cond = self.head("conditioner", patches, across * across, False)
+        if config.get("tone"):
+            cond = cond + self.tone_shift(x)
         side = x.new_zeros(x.shape[0], SIDE, *x.shape[2:]).contiguous(memory_format=torch.channels_last)
         side[:, CELL + 1] = 1
         last, skips = len(config["channels"]) - 1, []

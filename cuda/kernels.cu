@@ -41,7 +41,11 @@ __global__ void __launch_bounds__(kThreads) ReadPatches(const LookJob* job, floa
 
 __global__ void __launch_bounds__(kSceneBlocks) Scene(const LookJob* job, SceneState* scene) {
   __shared__ float blocks[kSceneBlocks];
-  blocks[threadIdx.x] = SceneBlockMean(job->in, static_cast<int>(threadIdx.x));
+  for (unsigned i = threadIdx.x; i < kToneChannels * kToneBins; i += kSceneBlocks) {
+    scene->tone[0][i] = 0;
+  }
+  __syncthreads();
+  blocks[threadIdx.x] = SceneBlockMean(job->in, static_cast<int>(threadIdx.x), scene);
   __syncthreads();
   if (threadIdx.x == 0) JudgeScene(blocks, scene);
 }

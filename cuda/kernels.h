@@ -23,7 +23,7 @@ struct Kernels {
 
   // patches: float32 [count][32][32][12]; count as in the job.
   int (*read_patches)(const LookJob* job, int count, float* patches, Stream stream);
-  // Takes the frame's blocks into `scene` and says there whether it began another scene.
+  // Takes the frame's blocks and tone into `scene` and says there whether it began another scene.
   int (*judge_scene)(const LookJob* job, SceneState* scene, Stream stream);
 
   // The four passes of a frame, in this order; what comes between them is the caller's: the motion

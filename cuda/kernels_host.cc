@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <cstring>
+
 #include "cuda/kernels.h"
 
 namespace cpl::cuda {
@@ -13,7 +15,8 @@ void ForEach(int across, int down, const Body& body) {
 
 int JudgeSceneOnHost(const LookJob* job, SceneState* scene, Stream) {
   float blocks[kSceneBlocks];
-  for (int i = 0; i < kSceneBlocks; ++i) blocks[i] = SceneBlockMean(job->in, i);
+  std::memset(scene->tone, 0, sizeof(scene->tone));
+  for (int i = 0; i < kSceneBlocks; ++i) blocks[i] = SceneBlockMean(job->in, i, scene);
   JudgeScene(blocks, scene);
   return 0;
 }

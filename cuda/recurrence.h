@@ -24,6 +24,7 @@
 #include "cuda/half.h"
 #include "cuda/pixels.h"
 #include "model/live_config.h"
+#include "model/tone.h"
 
 namespace cpl::cuda {
 
@@ -49,9 +50,10 @@ inline constexpr float kSceneCutChange = 0.10f;
 
 struct SceneState {
   float blocks[kSceneBlocks];
-  int known;  // whether they are those of a frame
-  int cut;    // whether the last frame began another scene
-  int cuts;   // so many did
+  int known;                                    // whether they are those of a frame
+  int cut;                                      // whether the last frame began another scene
+  int cuts;                                     // so many did
+  std::int32_t tone[kToneChannels][kToneBins];  // of the last frame: model/tone.h
 };
 
 // What stays the same while a stream's size does.
@@ -300,8 +302,32 @@ CPL_HOST_DEVICE inline void FinishStrip(const Recurrence& r, int strip, int y) {
   WriteStrip(in, r.job->out, r.job->write, strip, y, residual);
 }
 
-// Mean of a block of the scene's, white being 1: model/router_state.cc.
-CPL_HOST_DEVICE inline float SceneBlockMean(const Picture& frame, int block) {
+CPL_HOST_DEVICE inline void CountLevel(SceneState* scene, int channel, float normalised) {
+  float level = (normalised * 0.25f + 0.5f) * (kToneBins - 1) + 0.5f;
+  level = level > 0 ? level : 0;
+  level = level < kToneBins - 1 ? level : kToneBins - 1;
+  std::int32_t* count = &scene->tone[channel][static_cast<int>(level)];
+#ifdef __CUDA_ARCH__
+  atomicAdd(count, 1);
+#else
+  ++*count;
+#endif
+}
+
+// A cell's levels: Tone::Add in model/tone.cc.
+CPL_HOST_DEVICE inline void CountTone(SceneState* scene, const float* cell) {
+  float least = 0;
+  for (int c = 0; c < 3; ++c) {
+    const float* of = cell + 4 * c;
+    const float mean = (of[0] + of[1] + of[2] + of[3]) * 0.25f;
+    least = c == 0 || mean < least ? mean : least;
+    CountLevel(scene, c, mean);
+  }
+  CountLevel(scene, 3, least);
+}
+
+// Mean of a block of the scene's, white being 1: model/router_state.cc. Counts its tone.
+CPL_HOST_DEVICE inline float SceneBlockMean(const Picture& frame, int block, SceneState* scene) {
   const int width = frame.width < kSceneSide ? frame.width : kSceneSide;
   const int height = frame.height < kSceneSide ? frame.height : kSceneSide;
   const int bx = block % kSceneAcross, by = block / kSceneAcross;
@@ -317,6 +343,7 @@ CPL_HOST_DEVICE inline float SceneBlockMean(const Picture& frame, int block) {
       CPL_UNROLL
       for (int i = 0; i < kStrip; ++i) {
         if (kStrip * strip + i >= across) continue;
+        CountTone(scene, cells[i]);
         CPL_UNROLL
         for (int k = 0; k < kCellValues; ++k) sum += cells[i][k];
       }

@@ -40,9 +40,11 @@ NoiseSpec RandomNoise(float level, Rng& rng) {
   return noise;
 }
 
-// A veil of weather too far away to be seen as particles.
+// A veil of weather too far away to be seen as particles. There nearly always is some: a network
+// that meets none too often leaves them all, since with most losses a wrong guess costs more than
+// none.
 void RandomVeil(float level, Rng& rng, float& veil, float& air) {
-  veil = rng.Chance(0.4f) ? 1 : 1 - rng.Uniform(0, 0.22f) * (0.3f + 0.7f * level);
+  veil = rng.Chance(0.12f) ? 1 : 1 - rng.Uniform(0, 0.22f) * (0.3f + 0.7f * level);
   air = rng.Uniform(0.45f, 0.95f);
 }
 

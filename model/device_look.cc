@@ -6,6 +6,7 @@
 
 #include "model/pixels.h"
 #include "model/restore_call.h"
+#include "model/tone.h"
 
 namespace cpl {
 
@@ -16,9 +17,12 @@ DeviceLook::DeviceLook(DeviceModel& model)
     : model_(model),
       device_(model.gpu()),
       router_(Prompts(), Conditioning(), model.clean(), model.config().router_pooling),
-      pinned_(device_.NewPinned(sizeof(float) *
-                                static_cast<std::size_t>(Prompts() + Conditioning() + 1))),
+      pinned_(device_.NewPinned(sizeof(float) * static_cast<std::size_t>(AnswerSize()))),
       answered_(device_.NewEvent()) {}
+
+int DeviceLook::AnswerSize() const {
+  return Prompts() + Conditioning() + 1 + kToneChannels * kToneBins;
+}
 
 void DeviceLook::Allocate() {
   Reset();
@@ -28,8 +32,10 @@ void DeviceLook::Allocate() {
   job_ = at::empty({static_cast<std::int64_t>(sizeof(LookJob))}, floats.dtype(at::kByte));
   scene_ = at::zeros({static_cast<std::int64_t>(sizeof(SceneState))}, floats.dtype(at::kByte));
   patches_ = at::empty({cuda::kMostPatches, kRouterPatch, kRouterPatch, kCellChannels}, floats);
-  answer_ = at::zeros({Prompts() + Conditioning() + 1}, floats);
+  answer_ = at::zeros({AnswerSize()}, floats);
   cuts_ = at::from_blob(&BytesAs<SceneState>(scene_)->cuts, {1}, floats.dtype(at::kInt));
+  tone_ = at::from_blob(BytesAs<SceneState>(scene_)->tone, {kToneChannels * kToneBins},
+                        floats.dtype(at::kInt));
   cuts_seen_ = 0;
 }
 
@@ -115,6 +121,7 @@ void DeviceLook::Route(int count, cuda::Stream stream) {
   answer_.narrow(0, 0, Prompts()).copy_(at::softmax(route.logits[0], 0));
   answer_.narrow(0, Prompts(), Conditioning()).copy_(route.cond[0]);
   answer_.narrow(0, Prompts() + Conditioning(), 1).copy_(cuts_);
+  answer_.narrow(0, Prompts() + Conditioning() + 1, tone_.numel()).copy_(tone_);
 }
 
 // Takes the last answer if it has come, or waits for it.
@@ -133,7 +140,20 @@ void DeviceLook::TakeAnswer(bool wait) {
   const auto part = [&](int first, int count) {
     return std::vector<float>(answer + first, answer + first + count);
   };
-  router_.Update(part(0, Prompts()), part(Prompts(), Conditioning()));
+  std::vector<float> cond = part(Prompts(), Conditioning());
+  if (model_.config().tone) {
+    // Small, and of counts that come back with the rest: done here.
+    const std::vector<float> all = part(Prompts() + Conditioning() + 1, kToneChannels * kToneBins);
+    Tone::Counts counts;
+    std::copy(all.begin(), all.end(), &counts[0][0]);
+    Tone tone;
+    tone.Set(counts);
+    at::Tensor values = at::empty({1, kToneValues}, at::kFloat);
+    tone.Values(values.data_ptr<float>());
+    const at::Tensor shift = ToneShift(model_.parameters(), values);
+    for (int i = 0; i < Conditioning(); ++i) cond[i] += shift.const_data_ptr<float>()[i];
+  }
+  router_.Update(part(0, Prompts()), cond);
 }
 
 }  // namespace cpl

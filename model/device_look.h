@@ -39,6 +39,8 @@ class DeviceLook {
  private:
   int Prompts() const { return static_cast<int>(model_.info().prompts.size()); }
   int Conditioning() const { return model_.config().conditioning; }
+  // Of the answer: probabilities, conditioning by the patches, cuts, counts of the tone.
+  int AnswerSize() const;
   void Ask(const ConstFrameView& in, bool route, cuda::Stream stream);
   void Route(int count, cuda::Stream stream);
   void TakeAnswer(bool wait);
@@ -55,10 +57,9 @@ class DeviceLook {
 
   // On the device.
   at::Tensor job_, scene_, patches_, answer_;
-  at::Tensor cuts_;  // a part of scene_
+  at::Tensor cuts_, tone_;  // parts of scene_
   RepeatedWork work_;
 
-  // The router's answer: probabilities, conditioning, how many cuts there were.
   std::shared_ptr<void> pinned_;
   std::unique_ptr<cuda::Event> answered_;
   bool pending_ = false;

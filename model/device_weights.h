@@ -69,6 +69,7 @@ class DeviceModel final : public Model {
   at::Device torch_device() const { return torch_device_; }
   const LiveConfig& config() const { return file_.config; }
   const Parameters& heads() const { return heads_; }
+  const Parameters& parameters() const { return file_.parameters; }  // on the CPU
   int clean() const { return clean_; }
   DeviceBatcher& batcher() const { return *batcher_; }
 

@@ -60,7 +60,9 @@ LiveRanges Calibrate(const LiveConfig& config, const PackedLive& net, RouterExec
   for (int clip = 0; clip < kCalibrationClips; ++clip) {
     std::vector<std::vector<std::uint8_t>> frames = CalibrationClip(clip);
     ReadRouterPatches(AsConst(ViewOf(frames[0])), 0, tiles, patches.data());
-    router.Run(patches.data(), tiles, probabilities.data(), cond.data());
+    SceneCut scene;
+    scene.Update(AsConst(ViewOf(frames[0])));
+    router.Run(patches.data(), tiles, scene.tone(), probabilities.data(), cond.data());
     stream.Forget();
     for (std::vector<std::uint8_t>& frame : frames) {
       const FrameView view = ViewOf(frame);

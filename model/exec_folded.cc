@@ -32,7 +32,7 @@ class Arrays {
     return arrays;
   }
 
-  DenseArrays Dense(const Parameters& parameters, const std::string& name) {
+  DenseArrays FullyConnected(const Parameters& parameters, const std::string& name) {
     const at::Tensor& weight = parameters.Get(name + ".weight");
     return {static_cast<int>(weight.size(1)), static_cast<int>(weight.size(0)), Floats(weight),
             Floats(parameters.Get(name + ".bias"))};
@@ -45,8 +45,12 @@ class Arrays {
       head.convs[i] = Conv(parameters.Get(shapes[i].name + ".weight"),
                            parameters.Get(shapes[i].name + ".bias"), shapes[i].stride);
     }
-    head.hidden = Dense(parameters, name + ".hidden");
-    head.output = Dense(parameters, name + ".output");
+    head.hidden = FullyConnected(parameters, name + ".hidden");
+    head.output = FullyConnected(parameters, name + ".output");
+    if (config.tone && name == "conditioner") {
+      head.tone_hidden = FullyConnected(parameters, name + ".tone.hidden");
+      head.tone_output = FullyConnected(parameters, name + ".tone.output");
+    }
     return head;
   }
 

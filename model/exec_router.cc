@@ -6,20 +6,24 @@
 
 namespace cpl::exec {
 
-RouterExecutor::Dense::Dense(const DenseArrays& arrays)
-    : in(arrays.in),
-      weight(arrays.weight, arrays.weight + static_cast<std::size_t>(arrays.in) * arrays.out),
-      bias(arrays.bias, arrays.bias + arrays.out) {}
+Dense::Dense(const DenseArrays& arrays)
+    : in_(arrays.in),
+      weight_(arrays.weight, arrays.weight + static_cast<std::size_t>(arrays.in) * arrays.out),
+      bias_(arrays.bias, arrays.bias + arrays.out) {}
 
-void RouterExecutor::Dense::Run(const float* from, float* to) const {
-  for (std::size_t o = 0; o < bias.size(); ++o) {
-    to[o] = bias[o];
-    for (int i = 0; i < in; ++i) to[o] += weight[o * in + i] * from[i];
+void Dense::Run(const float* from, float* to) const {
+  for (std::size_t o = 0; o < bias_.size(); ++o) {
+    to[o] = bias_[o];
+    for (int i = 0; i < in_; ++i) to[o] += weight_[o * in_ + i] * from[i];
   }
 }
 
 RouterExecutor::Head::Head(const HeadArrays& arrays, RouterPooling how, const Kernels& kernels)
-    : pooling(how), hidden(arrays.hidden), output(arrays.output) {
+    : pooling(how),
+      hidden(arrays.hidden),
+      output(arrays.output),
+      tone_hidden(arrays.tone_hidden),
+      tone_output(arrays.tone_output) {
   int side = kRouterPatch;
   pictures.emplace_back(side, side, kCellChannels);
   for (const ConvArrays& conv : arrays.convs) {
@@ -72,7 +76,16 @@ void RouterExecutor::Head::Answer(const float* of, float* out) {
   output.Run(hidden_out.data(), out);
 }
 
-void RouterExecutor::Head::Run(const float* patches, int count, float* out) {
+void RouterExecutor::Head::AddTone(const float* tone, float* out) {
+  if (tone_output.out() == 0) return;
+  std::vector<float> unit(tone_hidden.out()), shift(tone_output.out());
+  tone_hidden.Run(tone, unit.data());
+  for (float& value : unit) value = value < 0 ? 0 : value;
+  tone_output.Run(unit.data(), shift.data());
+  for (std::size_t i = 0; i < shift.size(); ++i) out[i] += shift[i];
+}
+
+void RouterExecutor::Head::Run(const float* patches, int count, const float* tone, float* out) {
   constexpr std::size_t kPatchValues =
       static_cast<std::size_t>(kRouterPatch) * kRouterPatch * kCellChannels;
   const auto divide = [&](float* values, std::size_t size) {
@@ -86,6 +99,7 @@ void RouterExecutor::Head::Run(const float* patches, int count, float* out) {
     }
     divide(features.data(), features.size());
     Answer(features.data(), out);
+    AddTone(tone, out);
     return;
   }
   std::fill_n(out, patch_out.size(), 0.f);
@@ -97,6 +111,7 @@ void RouterExecutor::Head::Run(const float* patches, int count, float* out) {
     for (std::size_t i = 0; i < patch_out.size(); ++i) out[i] += patch_out[i];
   }
   divide(out, patch_out.size());
+  AddTone(tone, out);
 }
 
 RouterExecutor::RouterExecutor(const HeadArrays& router, const HeadArrays& conditioner,
@@ -105,9 +120,12 @@ RouterExecutor::RouterExecutor(const HeadArrays& router, const HeadArrays& condi
   heads_.emplace_back(conditioner, RouterPooling::kFeatures, kernels);
 }
 
-void RouterExecutor::Run(const float* patches, int count, float* probabilities, float* cond) {
-  heads_[0].Run(patches, count, probabilities);
-  heads_[1].Run(patches, count, cond);
+void RouterExecutor::Run(const float* patches, int count, const Tone& tone, float* probabilities,
+                         float* cond) {
+  float values[kToneValues];
+  tone.Values(values);
+  heads_[0].Run(patches, count, values, probabilities);
+  heads_[1].Run(patches, count, values, cond);
   const float most = *std::max_element(probabilities, probabilities + prompts());
   float sum = 0;
   for (int i = 0; i < prompts(); ++i) sum += probabilities[i] = std::exp(probabilities[i] - most);

@@ -9,6 +9,7 @@
 
 #include "model/exec_conv.h"
 #include "model/live_config.h"
+#include "model/tone.h"
 
 namespace cpl::exec {
 
@@ -23,6 +24,19 @@ struct DenseArrays {
 struct HeadArrays {
   std::array<ConvArrays, 3> convs;  // LiveConfig::HeadConvs()
   DenseArrays hidden, output;
+  DenseArrays tone_hidden, tone_output;  // empty where the head does not see the tone
+};
+
+class Dense {
+ public:
+  explicit Dense(const DenseArrays& arrays);  // copies them
+  void Run(const float* in, float* out) const;
+  int in() const { return in_; }
+  int out() const { return static_cast<int>(bias_.size()); }
+
+ private:
+  int in_;
+  std::vector<float> weight_, bias_;
 };
 
 // One caller at a time.
@@ -32,31 +46,27 @@ class RouterExecutor {
   RouterExecutor(const HeadArrays& router, const HeadArrays& conditioner, RouterPooling pooling,
                  const Kernels& kernels = BestKernels());
 
-  int prompts() const { return static_cast<int>(heads_[0].output.bias.size()); }
-  int conditioning() const { return static_cast<int>(heads_[1].output.bias.size()); }
+  int prompts() const { return heads_[0].output.out(); }
+  int conditioning() const { return heads_[1].output.out(); }
 
   // patches: [count][kRouterPatch][kRouterPatch][12]; probabilities: [prompts()], the softmax of
-  // the router's logits; cond: [conditioning()].
-  void Run(const float* patches, int count, float* probabilities, float* cond);
+  // the router's logits; cond: [conditioning()]. tone: of the frame, which only
+  // some models look at.
+  void Run(const float* patches, int count, const Tone& tone, float* probabilities, float* cond);
 
  private:
-  struct Dense {
-    explicit Dense(const DenseArrays& arrays);
-    void Run(const float* in, float* out) const;
-    int in;
-    std::vector<float> weight, bias;
-  };
   struct Head {
     Head(const HeadArrays& arrays, RouterPooling pooling, const Kernels& kernels);
-    void Run(const float* patches, int count, float* out);
+    void Run(const float* patches, int count, const float* tone, float* out);
     void Convolve(const float* patch);
     void AddFeatures();
     void Answer(const float* of, float* out);
+    void AddTone(const float* tone, float* out);
     RouterPooling pooling;
     std::vector<PackedConv> convs;
     std::vector<std::vector<float>> biases;
     std::vector<Rows> pictures;  // the patch, and what each convolution makes of it
-    Dense hidden, output;
+    Dense hidden, output, tone_hidden, tone_output;
     std::vector<float> features, hidden_out, patch_out;
   };
 

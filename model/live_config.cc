@@ -75,7 +75,8 @@ LiveConfig LiveConfig::FromJson(const std::string& text) {
   if (!object.is_object()) Bad("its config is no JSON object");
   static constexpr const char* kKeys[] = {
       "channels",       "encoder",        "decoder",        "conditioning", "router_channels",
-      "router_patches", "router_pooling", "prompt_weights", "framework",    "top_k"};
+      "router_patches", "router_pooling", "prompt_weights", "tone",         "framework",
+      "top_k"};
   for (const auto& [key, value] : object.items()) {
     if (std::find(std::begin(kKeys), std::end(kKeys), key) == std::end(kKeys)) {
       Bad("config key '" + key + "' is unknown to this version");
@@ -96,6 +97,11 @@ LiveConfig LiveConfig::FromJson(const std::string& text) {
   }
   if (ReadChoice(object, "prompt_weights", "gains", "full")) {
     config.prompt_weights = PromptWeights::kFull;
+  }
+  const auto tone = object.find("tone");
+  if (tone != object.end()) {
+    if (!tone->is_boolean()) Bad("config 'tone' is neither true nor false");
+    config.tone = tone->get<bool>();
   }
   const auto framework = object.find("framework");
   if (framework == object.end() || !framework->is_string()) Bad("its config has no 'framework'");
@@ -118,6 +124,7 @@ std::string LiveConfig::ToJson() const {
                  {"top_k", top_k}};
   if (router_pooling == RouterPooling::kLogits) object["router_pooling"] = "logits";
   if (prompt_weights == PromptWeights::kFull) object["prompt_weights"] = "full";
+  if (tone) object["tone"] = true;
   return object.dump();
 }
 
@@ -136,15 +143,15 @@ std::vector<ConvShape> LiveConfig::Convs() const {
         {"up" + std::to_string(l), channels[l + 1], channels[l] * 4, 1, 1, true, false});
     AddPairs(convs, "decoder", l, decoder[l], channels[l]);
     if (l == kFieldLevel) {
-      convs.push_back({"field", channels[l], kFieldChannels, 1, 1, true, false});
+      convs.push_back({"field", channels[l], kFieldChannels, 1, 1, true, tone});
     }
   }
   // A network too shallow for the field's level predicts it from its deepest one.
   if (last <= kFieldLevel) {
-    convs.push_back({"field", channels[last], kFieldChannels, 1, 1, true, false});
+    convs.push_back({"field", channels[last], kFieldChannels, 1, 1, true, tone});
   }
   convs.push_back({"head", channels[0], channels[0], 3, 1, true, true});
-  convs.push_back({"output", channels[0], kOutputChannels, 3, 1, true, false, kCellChannels,
+  convs.push_back({"output", channels[0], kOutputChannels, 3, 1, true, tone, kCellChannels,
                    kOutputChannels - kCellChannels});
   return convs;
 }

@@ -52,6 +52,9 @@ struct LiveConfig {
   int router_patches = 3;  // 64x64 pixels each, the most that are looked at in one frame
   RouterPooling router_pooling = RouterPooling::kFeatures;
   PromptWeights prompt_weights = PromptWeights::kGains;
+  // Whether the conditioner sees the tone of the whole frame too (tone.h), and its vector shifts
+  // the gain field and the output: the way of what is the same all over the frame, as a veil is.
+  bool tone = false;
   std::string framework = "cpl";
   int top_k = 1;  // prompts mixed per frame
 
@@ -88,6 +91,7 @@ inline constexpr float kSmallChange = 0.25f;  // 16 8-bit levels, in the cells' 
 inline constexpr float kMostClip = 4;         // the cells' whole range
 inline constexpr float kMostFrames =
     16;  // what the memory is worth at most; longer is slower to forget
+inline constexpr int kToneHidden = 24;   // units between the tone and the conditioning vector
 inline constexpr int kRouterPatch = 32;  // side of a router patch, in cells
 
 }  // namespace cpl

@@ -8,6 +8,7 @@
 
 #include "cpl/error.h"
 #include "model/fused_ops.h"
+#include "model/tone.h"
 
 namespace cpl {
 
@@ -60,6 +61,12 @@ std::vector<std::pair<std::string, std::vector<std::int64_t>>> LiveParameterShap
     shapes.push_back({head + ".output.weight", {outputs, features}});
     shapes.push_back({head + ".output.bias", {outputs}});
   }
+  if (config.tone) {
+    shapes.push_back({"conditioner.tone.hidden.weight", {kToneHidden, kToneValues}});
+    shapes.push_back({"conditioner.tone.hidden.bias", {kToneHidden}});
+    shapes.push_back({"conditioner.tone.output.weight", {config.conditioning, kToneHidden}});
+    shapes.push_back({"conditioner.tone.output.bias", {config.conditioning}});
+  }
   return shapes;
 }
 
@@ -80,6 +87,7 @@ Parameters InitialParameters(const LiveConfig& config, int prompts, std::uint64_
       if (ends_with("conv2.weight") && (name.starts_with("enc") || name.starts_with("dec")))
         scale *= 0.3;
       if (name == "output.weight" || name == "field.weight") scale *= 0.1;
+      if (name == "conditioner.tone.output.weight") scale = 0;
       if (name == "stem.weight" || name == "stem_state.weight") scale *= 0.3;
       tensor.normal_(0, scale, generator);
     } else if (ends_with(".cond")) {
@@ -219,9 +227,20 @@ at::Tensor RunHead(const Parameters& parameters, const std::string& head, const 
 }  // namespace
 
 Route RunRouter(const LiveConfig& config, const Parameters& parameters, const at::Tensor& patches,
-                int patches_per_frame) {
-  return {RunHead(parameters, "router", patches, patches_per_frame, config.router_pooling),
-          RunHead(parameters, "conditioner", patches, patches_per_frame, RouterPooling::kFeatures)};
+                int patches_per_frame, const at::Tensor& tone) {
+  Route route = {
+      RunHead(parameters, "router", patches, patches_per_frame, config.router_pooling),
+      RunHead(parameters, "conditioner", patches, patches_per_frame, RouterPooling::kFeatures)};
+  if (config.tone && tone.defined()) route.cond = route.cond + ToneShift(parameters, tone);
+  return route;
+}
+
+at::Tensor ToneShift(const Parameters& parameters, const at::Tensor& tone) {
+  const auto layer = [&](const at::Tensor& x, const std::string& name) {
+    return at::linear(x, parameters.Get("conditioner.tone." + name + ".weight"),
+                      parameters.Get("conditioner.tone." + name + ".bias"));
+  };
+  return layer(layer(tone, "hidden").relu(), "output");
 }
 
 }  // namespace cpl

@@ -91,8 +91,12 @@ struct Route {
 };
 
 // Both heads. patches: [B * n, 12, 32, 32], the n patches of a frame one after another. The
-// conditioning is always of the mean features.
+// conditioning is always of the mean features. tone: [B, kToneValues], of the frames, where the
+// config says so; without it, ToneShift is left to the caller.
 Route RunRouter(const LiveConfig& config, const Parameters& parameters, const at::Tensor& patches,
-                int patches_per_frame);
+                int patches_per_frame, const at::Tensor& tone = {});
+
+// What the tone adds to the conditioning vector: [B, kToneValues] to [B, conditioning].
+at::Tensor ToneShift(const Parameters& parameters, const at::Tensor& tone);
 
 }  // namespace cpl

@@ -216,7 +216,7 @@ class LiveStream final : public Restorer {
     patches_seen_ += count;
     ++looks_;
     std::vector<float> probabilities(heads_.prompts()), cond(heads_.conditioning());
-    heads_.Run(patches_.data(), count, probabilities.data(), cond.data());
+    heads_.Run(patches_.data(), count, cut_.tone(), probabilities.data(), cond.data());
     router_.Update(probabilities, cond);
   }
 

@@ -89,6 +89,7 @@ void ReadRouterPatches(const ConstFrameView& frame, std::int64_t first_index, in
 bool SceneCut::Update(const ConstFrameView& frame) {
   std::vector<float> blocks;
   blocks.reserve(kBlocksAcross * kBlocksDown);
+  tone_.Clear();
   const int width = std::min(frame.width, kBlockSide), height = std::min(frame.height, kBlockSide);
   float cells[kBlockSide / 2 * kCellChannels];
   for (int by = 0; by < kBlocksDown; ++by) {
@@ -101,6 +102,7 @@ bool SceneCut::Update(const ConstFrameView& frame) {
       for (int row = 0; row < CellsAcross(height); ++row) {
         ReadCellRow(part, row, cells);
         for (int i = 0; i < values; ++i) sum += cells[i];
+        tone_.Add(cells, CellsAcross(width));
       }
       blocks.push_back(sum / static_cast<float>(values * CellsAcross(height)) / 4);
     }

@@ -9,6 +9,7 @@
 #include "cpl/frame.h"
 #include "cpl/restorer.h"
 #include "model/live_config.h"
+#include "model/tone.h"
 
 namespace cpl {
 
@@ -35,14 +36,17 @@ int RouterTiles(int width, int height);
 int RouterLook(int width, int height, int most, bool first);
 
 // Says whether a frame belongs to another scene than the one before it, from the mean colours of
-// blocks of the inputs; restored pictures would hide a cut behind the state's own inertia.
+// blocks of the inputs; restored pictures would hide a cut behind the state's own inertia. The
+// blocks also give the frame's tone.
 class SceneCut {
  public:
   bool Update(const ConstFrameView& frame);
   void Reset() { blocks_.clear(); }
+  const Tone& tone() const { return tone_; }  // of the last frame
 
  private:
   std::vector<float> blocks_;
+  Tone tone_;
 };
 
 // Smooths the router's answers and gives its choices inertia.

@@ -10,6 +10,7 @@
 #include "model/exec_stream.h"
 #include "model/recurrence.h"
 #include "model/thread_pool.h"
+#include "model/tone.h"
 #include "tests/allocation_count.h"
 #include "tests/exec_fixture.h"
 #include "tests/model_fixture.h"
@@ -162,16 +163,22 @@ TEST_P(ExecKernels, TheHeadsAreRunRouters) {
     config.router_pooling = pooling;
     config.conditioning = 5;
     config.router_channels = {6, 9, 20};
+    config.tone = pooling == RouterPooling::kLogits;
     const Parameters parameters = InitialParameters(config, 3, 7);
+    if (config.tone) at::Tensor(parameters.Get("conditioner.tone.output.weight")).normal_();
     const at::Tensor patches = Random({4, kRouterPatch, kRouterPatch, kCellChannels}, 1);
-    const Route expected = RunRouter(config, parameters, patches.permute({0, 3, 1, 2}), 4);
+    Tone tone;
+    tone.Add(patches.const_data_ptr<float>(), kRouterPatch * kRouterPatch);
+    const at::Tensor values = at::empty({1, kToneValues});
+    tone.Values(values.data_ptr<float>());
+    const Route expected = RunRouter(config, parameters, patches.permute({0, 3, 1, 2}), 4, values);
     if (kernels_->element == Element::kBf16) GTEST_SKIP() << "the router is always float32";
     RouterExecutor router = MakeRouter(config, parameters, *kernels_);
     ASSERT_EQ(router.prompts(), 3);
     ASSERT_EQ(router.conditioning(), 5);
     const at::Tensor probabilities = at::empty({1, 3}), cond = at::empty({1, 5});
     for (int i = 0; i < 2; ++i) {
-      router.Run(patches.const_data_ptr<float>(), 4, probabilities.data_ptr<float>(),
+      router.Run(patches.const_data_ptr<float>(), 4, tone, probabilities.data_ptr<float>(),
                  cond.data_ptr<float>());
       EXPECT_LT(Error(probabilities, expected.logits.softmax(1)), kTolerance);
       EXPECT_LT(Error(cond, expected.cond), kTolerance);

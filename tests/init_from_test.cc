@@ -5,6 +5,7 @@
 
 #include "cpl/error.h"
 #include "model/model_file.h"
+#include "model/tone.h"
 #include "tests/model_fixture.h"
 
 namespace cpl::train {
@@ -89,6 +90,17 @@ TEST_F(InitFromTest, SpecialistsStartWhereTheGainsWere) {
   }
 }
 
+TEST_F(InitFromTest, TheToneSaysNothingAtFirst) {
+  LiveConfig blind = small_;
+  blind.tone = false;
+  test::WriteModel(path_, blind, test::Weights::kRandom);
+  const LiveModelFile file = LoadLiveModel(path_);
+  const Parameters grown = Start(small_, true);
+  EXPECT_TRUE(at::equal(Answer(blind, file.parameters, 2).output, Answer(small_, grown, 2).output));
+  EXPECT_TRUE(at::equal(Answer(blind, file.parameters, 2).field, Answer(small_, grown, 2).field));
+  EXPECT_EQ(ToneShift(grown, at::randn({3, kToneValues})).abs().max().item<float>(), 0);
+}
+
 TEST_F(InitFromTest, WhatIsNewCanLearn) {
   const Parameters grown = Start(large_, true);
   Parameters leaves;
@@ -128,6 +140,10 @@ TEST_F(InitFromTest, SaysWhyNot) {
   full.prompt_weights = PromptWeights::kFull;
   test::WriteModel(path_, full, test::Weights::kRandom);
   EXPECT_NE(Refusal(large_, true).find("model.prompt_weights"), std::string::npos);
+  LiveConfig blind = small_;
+  blind.tone = false;
+  test::WriteModel(path_, small_, test::Weights::kRandom);
+  EXPECT_NE(Refusal(blind, true).find("model.tone"), std::string::npos);
   test::WriteModel(path_, small_, test::Weights::kRandom);
   EXPECT_NE(Refusal(large_, true, {"clean", "noise"}).find("its prompts are"), std::string::npos);
 }

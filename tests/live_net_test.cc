@@ -96,6 +96,7 @@ TEST(LiveConfig, RefusesNonsenseByName) {
   refused(replaced("\"top_k\"", "\"top_q\""), "top_q");
   refused(replaced("\"top_k\":1", "\"top_k\":1,\"router_pooling\":\"median\""), "router_pooling");
   refused(replaced("\"top_k\":1", "\"top_k\":1,\"prompt_weights\":1"), "prompt_weights");
+  refused(replaced("\"top_k\":1", "\"top_k\":1,\"tone\":\"dark\""), "tone");
 }
 
 TEST(LiveNet, FoldingAPromptEqualsScalingItsChannels) {

@@ -29,6 +29,7 @@ LiveConfig SmallConfig() {
   config.channels = {16, 16, 16, 16};
   config.router_channels = {8, 8, 8};
   config.conditioning = 4;
+  config.tone = true;
   return config;
 }
 
@@ -40,6 +41,9 @@ void WriteModel(const std::string& path, const LiveConfig& config, Weights weigh
     at::Tensor value = tensor;
     if (name.find(".prompt_") != std::string::npos) {
       value.normal_(0, 0.2, at::detail::createCPUGenerator(seed + value.numel()));
+    }
+    if (name == "conditioner.tone.output.weight") {
+      value.normal_(0, 0.05, at::detail::createCPUGenerator(seed + value.numel()));
     }
     const bool last = name.starts_with("output.") || name.starts_with("field.");
     if (weights == Weights::kZeroResidual && last) value.zero_();

@@ -10,6 +10,8 @@
 #include "model/plain_ops.h"
 #include "model/prompt_mix.h"
 #include "model/recurrence.h"
+#include "model/router_state.h"
+#include "model/tone.h"
 #include "tests/trainer_fixture.h"
 #include "train/sampler.h"
 #include "train/trainee.h"
@@ -189,7 +191,11 @@ TEST_F(FrameworkTest, DenseModelsRestoreWithTheRoutersMix) {
   std::vector<float> values(32 * 32 * 12);
   for (int y = 0; y < 32; ++y) ReadCellRow(in.in(), y, values.data() + y * 32 * 12);
   const at::Tensor x = at::from_blob(values.data(), {1, 32, 32, 12}).permute({0, 3, 1, 2});
-  const Route route = RunRouter(file.config, file.parameters, x, 1);
+  SceneCut scene;
+  scene.Update(in.in());
+  const at::Tensor tone = at::empty({1, kToneValues});
+  scene.tone().Values(tone.data_ptr<float>());
+  const Route route = RunRouter(file.config, file.parameters, x, 1, tone);
   const at::Tensor mix = MixPrompts(config, route.logits.softmax(1));
   EXPECT_NEAR(mix.sum().item<double>(), 1, 1e-5);
   EXPECT_LT(mix.max().item<double>(), 0.9) << "else this test shows nothing";

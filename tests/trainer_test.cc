@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cmath>
 #include <csignal>
 #include <cstring>
 #include <fstream>
@@ -96,6 +97,20 @@ TEST_F(TrainerTest, ResumesBitForBit) {
   Train(MakeRecipe("parts", 12), true);
   EXPECT_EQ(Bytes(folder_.File("whole/checkpoint.safetensors")),
             Bytes(folder_.File("parts/checkpoint.safetensors")));
+}
+
+TEST_F(TrainerTest, EndsAreAllOfThreeFramesAndLessOfMore) {
+  const auto tensors = [&](const std::string& run, int frames, LearnsFrom learns_from) {
+    Recipe recipe = MakeRecipe(run, 3, frames);
+    recipe.stages[0].learns_from = learns_from;
+    const double loss = Train(recipe).back().loss;
+    EXPECT_TRUE(std::isfinite(loss));
+    return Bytes(folder_.File(run + "/model.safetensors"));
+  };
+  EXPECT_EQ(tensors("ends3", 3, LearnsFrom::kEnds), tensors("all3", 3, LearnsFrom::kAll));
+  const std::string ends = tensors("ends5", 5, LearnsFrom::kEnds);
+  EXPECT_NE(ends, tensors("all5", 5, LearnsFrom::kAll));
+  EXPECT_EQ(ends, tensors("again5", 5, LearnsFrom::kEnds));
 }
 
 TEST_F(TrainerTest, NeitherThreadsNorWorkersChangeTheResult) {

@@ -65,14 +65,17 @@ void CheckGrows(const std::string& path, const LiveConfig& small, const LiveConf
   if (small.prompt_weights > large.prompt_weights) {
     CannotGrow(path, "its prompts change every weight (model.prompt_weights)");
   }
+  if (small.tone && !large.tone) CannotGrow(path, "it sees the tone of a frame (model.tone)");
   if (small.framework != large.framework || small.top_k != large.top_k) {
     CannotGrow(path, "the framework must be the same");
   }
 }
 
-// Second convolutions of pairs that the smaller network lacks: without them a pair adds nothing.
-bool ClosesNewPair(const std::string& name) {
-  return name.ends_with(".conv2.weight") || name.ends_with(".conv2.bias");
+// What the smaller network lacks and its own numbers would be changed by, were it not zero: second
+// convolutions of pairs, and shifts by the conditioning vector.
+bool AddsToOld(const std::string& name) {
+  return name.ends_with(".conv2.weight") || name.ends_with(".conv2.bias") || name == "field.cond" ||
+         name == "output.cond";
 }
 
 Parameters Grow(const SafetensorsFile& file, const std::string& prefix, const GrowInto& into) {
@@ -94,7 +97,7 @@ Parameters Grow(const SafetensorsFile& file, const std::string& prefix, const Gr
     if (names.count(name) > 0) {
       grown.Add(name, Enlarge(old.Get(name), fresh));
     } else {
-      grown.Add(name, ClosesNewPair(name) ? at::zeros_like(fresh) : fresh);
+      grown.Add(name, AddsToOld(name) ? at::zeros_like(fresh) : fresh);
     }
   }
   return grown;

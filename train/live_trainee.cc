@@ -4,6 +4,7 @@
 #include "model/model_file.h"
 #include "model/prompt_mix.h"
 #include "model/recurrence.h"
+#include "model/tone.h"
 #include "train/cpr.h"
 #include "train/losses.h"
 #include "train/trainee.h"
@@ -71,7 +72,8 @@ class LiveTrainee final : public Trainee {
     const int cells = stage.patch / 2;
     const at::Tensor first = CellsTensor(group.input[0], group.samples, cells, device_);
     const int per_frame = (cells / kRouterPatch) * (cells / kRouterPatch);
-    const Route route = RunRouter(recipe_.model, leaves, RouterPatches(first), per_frame);
+    const Route route =
+        RunRouter(recipe_.model, leaves, RouterPatches(first), per_frame, ToneOf(group, cells));
     const at::Tensor labels =
         at::full({group.samples}, group.prompt, at::TensorOptions(at::kLong).device(device_));
     const at::Tensor logits = route.logits.to(at::kFloat);
@@ -106,6 +108,20 @@ class LiveTrainee final : public Trainee {
     return mix;
   }
 
+  // The tone of the first frames; undefined where the network does not see it.
+  at::Tensor ToneOf(const Group& group, int cells) const {
+    if (!recipe_.model.tone) return {};
+    at::Tensor values = at::empty({group.samples, kToneValues}, at::kFloat);
+    const int count = cells * cells;
+    for (int i = 0; i < group.samples; ++i) {
+      Tone tone;
+      tone.Add(group.input[0].data() + static_cast<std::ptrdiff_t>(i) * count * kCellChannels,
+               count);
+      tone.Values(values.data_ptr<float>() + static_cast<std::ptrdiff_t>(i) * kToneValues);
+    }
+    return values.to(device_);
+  }
+
   // Restores samples begin .. end - 1 of the group with one mix of prompts, and adds what that
   // costs, as their share of the group. Returns the last frame.
   at::Tensor AddClips(const Parameters& leaves, const at::Tensor& mix, const at::Tensor& cond,
@@ -124,26 +140,30 @@ class LiveTrainee final : public Trainee {
     at::Tensor x = frame(group.input[0]);
     Memory memory = NoMemory();
     at::Tensor picture, clean_memory;
-    for (int t = 0; t < stage.frames; ++t) {
+    const bool ends = stage.learns_from == LearnsFrom::kEnds;
+    const double weight = 1.0 / (ends ? 3 : group.frames);  // of a frame that is learnt from
+    for (int t = 0; t < group.frames; ++t) {
+      const bool last = t == group.frames - 1;
+      const bool learns = !ends || t == 0 || t >= group.frames - 2;
+      const c10::AutoGradMode grad(learns && c10::GradMode::is_enabled());
       x = frame(group.input[t]);
       const at::Tensor target = frame(group.target[t]);
       const Blend blend = BlendFrame(folded, x, memory, cond);
       Restored restored = RestoreBlend(recipe_.model, folded, blend, cond);
-      if (t > 0 && stage.motion_weight > 0) {
-        loss = loss +
-               MotionLoss(blend, x, target, clean_memory) * (stage.motion_weight / stage.frames);
+      if (learns && t > 0 && stage.motion_weight > 0) {
+        loss = loss + MotionLoss(blend, x, target, clean_memory) * (stage.motion_weight * weight);
       }
       clean_memory = t == 0 ? target : Keep(blend, target, clean_memory);
       picture = std::move(restored.picture);
-      const bool last = t == stage.frames - 1;
       if (last && stage.cpr_weight > 0 && recipe_.prompts[group.prompt] != "clean") {
         const at::Tensor cpr = Contrast(leaves, group, task, x, memory, cond, picture, target);
         loss = loss + cpr * stage.cpr_weight;
         result.cpr += share * cpr.item<double>();
       }
       memory = std::move(restored.memory);
+      if (!learns) continue;
       const at::Tensor error = SquaredError(picture, target, kUnit);
-      loss = loss + PictureLoss(recipe_.loss, picture, target, error, kUnit) / stage.frames;
+      loss = loss + PictureLoss(recipe_.loss, picture, target, error, kUnit) * weight;
       if (t == 0) result.psnr_first += share * PsnrOf(error);
       if (last) {
         result.psnr += share * PsnrOf(error);

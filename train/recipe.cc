@@ -31,6 +31,7 @@ void ReadModel(Recipe& recipe, const toml::table* model_table) {
     model.Read("decoder", recipe.model.decoder);
     model.Read("conditioning", recipe.model.conditioning, 1, 256);
     model.Read("router_channels", recipe.model.router_channels);
+    model.Read("tone", recipe.model.tone);
     model.Read("router_patches", recipe.model.router_patches, 1, 64);
     std::string pooling = "features";
     model.ReadOneOf("router_pooling", pooling, {"features", "logits"});
@@ -165,6 +166,12 @@ void ReadStages(Recipe& recipe, const toml::node* stages) {
       stage.trains = Trains::kPrompts;
     } else if (train != "all") {
       table.Fail("'stage.train' must be all, router or prompts");
+    }
+    std::string learn = "all";
+    table.ReadOneOf("learn", learn, {"all", "ends"});
+    if (learn == "ends") {
+      stage.learns_from = LearnsFrom::kEnds;
+      if (stage.frames < 3) table.Fail("'stage.learn' = \"ends\" needs 'frames' of at least 3");
     }
     if (stage.patch % 64 != 0) table.Fail("'stage.patch' must be a multiple of 64");
     const toml::node* batch = table.Node("batch");

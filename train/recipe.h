@@ -43,6 +43,14 @@ enum class Trains {
              // the network with another prompt stays the same to the bit
 };
 
+// Which frames of a clip are learnt from.
+enum class LearnsFrom {
+  kAll,
+  kEnds,  // the first and the last two of clips that are cut to 3 .. Stage::frames frames, drawn
+          // for each group; those between only fill the memory, at a third of the cost, so that it
+          // is met at every age
+};
+
 // Stages run one after another; each has its own cosine from `learning_rate` to `final_rate`.
 struct Stage {
   std::string name;
@@ -58,6 +66,7 @@ struct Stage {
   std::map<std::string, int> batch;  // samples of each prompt in a step
   double mixed = 0.25;               // share of samples with a second, weaker degradation
   Trains trains = Trains::kAll;
+  LearnsFrom learns_from = LearnsFrom::kAll;
   double router_weight = 0.1;  // of the router's cross-entropy beside the restoration's loss
   double motion_weight = 0.1;  // of the motion head's, whose truth the clean clip knows
   double cpr_weight = 0;       // of the contrastive regularisation; [cpr] has the default

@@ -25,6 +25,7 @@ constexpr std::uint64_t kWeatherStream = 2;
 constexpr std::uint64_t kCodecStream = 3;
 constexpr std::uint64_t kForegroundStream = 4;
 constexpr std::uint64_t kTurnStream = 5;
+constexpr std::uint64_t kLengthStream = 6;
 
 // Frames before a single one that is coded as a video's.
 constexpr int kLeadFrames = 2;
@@ -107,15 +108,15 @@ void Sampler::TryMakeSample(const Stage& stage, const LayerBank* bank, std::int6
     ToCells(target, group.target[t].data() + slot * values);
   };
   if (item.pair) {
-    const PairPatches pair = MakePairClip(set_.pairs[item.index], scene, stage.patch, stage.frames);
-    for (int t = 0; t < stage.frames; ++t) store(t, pair.input[t], pair.target[t]);
+    const PairPatches pair = MakePairClip(set_.pairs[item.index], scene, stage.patch, group.frames);
+    for (int t = 0; t < group.frames; ++t) store(t, pair.input[t], pair.target[t]);
     return;
   }
 
   const bool coded = recipe_.h264_share > 0 && codec.Chance(static_cast<float>(recipe_.h264_share));
   // Most frames of a stream are coded from those before them, so single ones get some.
   const int lead = coded && stage.frames == 1 ? kLeadFrames : 0;
-  const int frames = stage.frames + lead;
+  const int frames = group.frames + lead;
   SceneOptions options;
   if (recipe_.augment == "flips") {
     options = {.min_scale = 1, .mover_share = 0, .photometric = 0, .night_share = 0};
@@ -177,7 +178,7 @@ void Sampler::TryMakeSample(const Stage& stage, const LayerBank* bank, std::int6
   if (turn.Chance(static_cast<float>(recipe_.turned_share))) {
     turned = turn.Chance(0.5f) ? cv::ROTATE_90_CLOCKWISE : cv::ROTATE_90_COUNTERCLOCKWISE;
   }
-  for (int t = 0; t < stage.frames; ++t) {
+  for (int t = 0; t < group.frames; ++t) {
     cv::Mat& input = inputs[t + lead];
     cv::Mat& target = clean[t + lead];
     const int quality = kinds.Empty() ? clean_quality : spec.codec_quality;
@@ -237,6 +238,7 @@ Batch Sampler::Layout(const Stage& stage) const {
       Group group;
       group.prompt = static_cast<int>(p);
       group.samples = std::min(left, kGroupSamples);
+      group.frames = stage.frames;
       batch.push_back(std::move(group));
     }
   }
@@ -252,17 +254,20 @@ BatchWork Sampler::Plan(const Stage& stage, std::int64_t step, WorkerPool& pool,
   std::vector<Slot> slots;
   Batch layout = Layout(stage);
   const std::size_t values = static_cast<std::size_t>(stage.patch) * stage.patch * 3;
-  const auto frames = static_cast<std::size_t>(stage.frames);
   int index = 0;
   for (int g = 0; g < static_cast<int>(layout.size()); ++g) {
     Group& group = layout[g];
+    if (stage.learns_from == LearnsFrom::kEnds) {
+      Rng length(recipe_.seed, static_cast<std::uint64_t>(step), g, kLengthStream);
+      group.frames = length.Integer(3, stage.frames);
+    }
     if (!wanted || wanted(g)) {
       if (static_cast<std::size_t>(g) < batch.size()) {
         group.input.swap(batch[g].input);
         group.target.swap(batch[g].target);
       }
       for (auto* clip : {&group.input, &group.target}) {
-        clip->resize(frames);
+        clip->resize(static_cast<std::size_t>(group.frames));
         for (std::vector<float>& frame : *clip) frame.resize(values * group.samples);
       }
       for (int i = 0; i < group.samples; ++i) slots.push_back({index + i, g, i});

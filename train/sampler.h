@@ -30,6 +30,7 @@ inline constexpr int kGroupSamples = 8;
 struct Group {
   int prompt = 0;  // index into Recipe::prompts
   int samples = 0;
+  int frames = 0;  // of its clips; at most the stage's, see LearnsFrom
   std::vector<std::vector<float>> input;
   std::vector<std::vector<float>> target;
 };
@@ -62,7 +63,7 @@ class Sampler {
   BatchWork Plan(const Stage& stage, std::int64_t step, WorkerPool& pool,
                  const std::function<bool(int group)>& wanted, Batch& batch) const;
 
-  // The groups of a batch of `stage`, without pictures.
+  // The groups of a batch of `stage`, without pictures, and as long as the longest.
   Batch Layout(const Stage& stage) const;
 
  private:

@@ -233,27 +233,27 @@ void Paste(const Mover& mover, cv::Point2f at, cv::Mat& patch) {
   LayOver(texture(part), cover(part), under);
 }
 
-// 256 x 3 table of new light: gamma, contrast, brightness and white balance, mild, or night.
+// 256 x 3 table of new light: gamma, exposure and white balance, mild, or night. Black stays black,
+// or nearly: a raised black is what a veil of weather leaves of it, and a network whose clean
+// pictures have any black cannot know a veil by it.
 cv::Mat LightTable(Rng& rng, const SceneOptions& options) {
   const bool night = rng.Chance(options.night_share);
   if (!night && !rng.Chance(options.photometric)) return {};
   float gamma = rng.LogUniform(0.75f, 1.33f);
-  float contrast = rng.Uniform(0.8f, 1.15f);
-  float brightness = rng.Uniform(-0.06f, 0.06f);
+  float exposure = rng.Uniform(0.75f, 1.15f);
   float cast = 0.05f;
   if (night) {
     gamma = rng.Uniform(1.2f, 2.2f);
-    contrast = rng.LogUniform(0.2f, 0.7f);
-    // Black stays black: contrast is taken around the middle.
-    brightness = 0.5f * (contrast - 1) + rng.Uniform(0, 0.04f);
+    exposure = rng.LogUniform(0.2f, 0.7f);
     cast = 0.12f;
   }
+  const float black = rng.Chance(0.3f) ? rng.Uniform(0, night ? 0.03f : 0.015f) : 0;
   cv::Mat table(1, 256, CV_8UC3);
   float gain[3];
   for (float& g : gain) g = 1 + rng.Uniform(-cast, cast);
   for (int i = 0; i < 256; ++i) {
     const double level = i == 0 ? 0 : degrade::PreciseExp(gamma * degrade::PreciseLog(i / 255.0));
-    const float value = contrast * (static_cast<float>(level) - 0.5f) + 0.5f + brightness;
+    const float value = black + exposure * static_cast<float>(level);
     for (int c = 0; c < 3; ++c) {
       table.at<cv::Vec3b>(i)[c] =
           static_cast<std::uint8_t>(std::clamp(255 * gain[c] * value + 0.5f, 0.0f, 255.0f));

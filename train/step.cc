@@ -184,6 +184,7 @@ void StepRunner::Advise(const Stage& stage, const Group& group, const std::strin
       Group part;
       part.prompt = group.prompt;
       part.samples = samples;
+      part.frames = group.frames;
       for (std::size_t t = 0; t < group.input.size(); ++t) {
         part.input.emplace_back(group.input[t].begin(), group.input[t].begin() + values);
         part.target.emplace_back(group.target[t].begin(), group.target[t].begin() + values);

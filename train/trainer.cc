@@ -305,6 +305,9 @@ void Trainer::Run(const TrainEvents& events) {
                                            const double before = Seconds();
                                            Batch& batch = batches.Take(run.step, part);
                                            tally.waited += Seconds() - before;
+                                           for (const Group& group : batch) {
+                                             tally.frames += group.samples * group.frames;
+                                           }
                                            return batch;
                                          });
     const double rate = LearningRate(*at.stage, at.local);
@@ -312,7 +315,6 @@ void Trainer::Run(const TrainEvents& events) {
     if (!std::isfinite(result.loss) || !std::isfinite(norm)) run.NoNumber(*at.stage, result);
     ++run.step;
     ++tally.steps;
-    tally.frames += static_cast<std::int64_t>(batches.SamplesPerStep(*at.stage)) * at.stage->frames;
     tally.loss += result.loss;
     tally.cpr += result.cpr;
 

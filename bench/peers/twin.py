@@ -13,7 +13,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 
 KEYS = {"channels", "encoder", "decoder", "conditioning", "router_channels", "router_patches",
-        "router_pooling", "prompt_weights", "framework", "top_k"}
+        "router_pooling", "prompt_weights", "tone", "framework", "top_k"}
 FIELD_LEVEL = 2
 LOGIT_GAIN = 4.0
 CELL, OUTPUT = 12, 16

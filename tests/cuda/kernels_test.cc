@@ -258,6 +258,8 @@ TEST(CudaKernelsTest, ScenesAreJudgedAsOnTheCpu) {
            std::initializer_list<const PixelFrame*>{&first, &first, &other, &other, &first}) {
         const bool wanted = cpu.Update(AsConst(frame->view));
         EXPECT_EQ(see(*frame), wanted) << Describe(frame->view);
+        EXPECT_EQ(std::memcmp(gpu.tone, &cpu.tone().counts()[0][0], sizeof(gpu.tone)), 0)
+            << Describe(frame->view);
         cuts += wanted;
       }
       EXPECT_EQ(cuts, 2) << Describe(first.view);
