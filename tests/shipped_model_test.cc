@@ -86,8 +86,10 @@ TEST_P(ShippedModel, RemovesEachDegradation) {
     const char* kind;
     double first, later;  // least gain of the first frame, and of the eighth over it, in dB
     int routed;           // of the pictures, at least so many get the right prompt at first sight
-  } kExpected[] = {
-      {"noise", 3.2, 2.0, 2}, {"rain", 3.0, 5.0, 1}, {"snow", 3.5, 2.0, 1}, {"haze", 9.0, -0.5, 2}};
+  } kExpected[] = {{"noise", 3.5, 3.0, 2},
+                   {"rain", 3.0, 12.0, 1},
+                   {"snow", 4.5, 4.5, 1},
+                   {"haze", 11.0, -0.5, 2}};
   for (const auto& expected : kExpected) {
     const Result result = Run(expected.kind);
     std::printf("%s: %.2f dB in, %.2f first, %.2f eighth\n", expected.kind, result.input,
@@ -142,11 +144,11 @@ void CheckPrecision(const char* model, Precision precision, double least_psnr, d
 }
 
 TEST_P(ShippedModel, Bf16StaysCloseToFp32) {
-  CheckPrecision(GetParam(), Precision::kBf16, 45, 0.05);
+  CheckPrecision(GetParam(), Precision::kBf16, 43, 0.1);
 }
 
 TEST_P(ShippedModel, Int8StaysCloseToFp32) {
-  CheckPrecision(GetParam(), Precision::kInt8, 40, 0.1);
+  CheckPrecision(GetParam(), Precision::kInt8, 40, 0.15);
 }
 
 TEST_P(ShippedModel, ClearFramesPassInt8BitForBit) {
