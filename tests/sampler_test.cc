@@ -582,7 +582,12 @@ TEST_F(SamplerTest, SheetsAndReportOfADryRun) {
   Stage single = stage_;
   single.name = "single";
   single.frames = 1;
-  recipe_.stages = {single, stage_};
+  // The clips of its batches are of other lengths than the stage's.
+  Stage ends = stage_;
+  ends.name = "ends";
+  ends.frames = 8;
+  ends.learns_from = LearnsFrom::kEnds;
+  recipe_.stages = {single, stage_, ends};
   std::ofstream(folder_.File("photos/torn.jpg")) << "x";
   TrainingSet set = LoadTrainingSet(recipe_, true);
   const std::string report = DescribeData(recipe_, set);
@@ -590,7 +595,8 @@ TEST_F(SamplerTest, SheetsAndReportOfADryRun) {
   EXPECT_NE(report.find("torn.jpg"), std::string::npos) << report;
   EXPECT_NE(report.find("rain: 4 clean pictures and clips, 0 pairs"), std::string::npos) << report;
   const std::vector<std::string> sheets = WriteDataSheets(recipe_, std::move(set));
-  ASSERT_EQ(sheets.size(), 2u);
+  ASSERT_EQ(sheets.size(), 3u);
+  EXPECT_LE(ReadRgb(sheets[2]).cols, 8 * (64 + 4));
   EXPECT_EQ(ReadRgb(sheets[0]).cols, 6 * (64 + 4));
   EXPECT_EQ(ReadRgb(sheets[1]).cols, 2 * (64 + 4));
 }

@@ -153,7 +153,7 @@ std::vector<std::string> WriteDataSheets(const Recipe& recipe, TrainingSet set) 
         sheet.Row(prompt + ": input | target", row);
         continue;
       }
-      for (int t = 0; t < stage.frames; ++t) {
+      for (int t = 0; t < group.frames; ++t) {
         row.push_back(picture(group.input[t], 0));
         below.push_back(picture(group.target[t], 0));
       }
