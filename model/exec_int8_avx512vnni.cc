@@ -5,7 +5,7 @@
 
 #define CPL_INT8_LANES 16
 #define CPL_INT8_REGISTERS 24
-#define CPL_INT8_DOT(SUM, X, W) _mm512_dpbusd_epi32(SUM, X, W)
+#define CPL_INT8_VPDPBUSD "vpdpbusd"
 #include "model/exec_int8.inc.h"
 
 namespace cpl::exec {

@@ -5,7 +5,7 @@
 
 #define CPL_INT8_LANES 8
 #define CPL_INT8_REGISTERS 12
-#define CPL_INT8_DOT(SUM, X, W) _mm256_dpbusd_avx_epi32(SUM, X, W)
+#define CPL_INT8_VPDPBUSD "%{vex%} vpdpbusd"
 #include "model/exec_int8.inc.h"
 
 namespace cpl::exec {
