@@ -34,7 +34,7 @@ GType gst_cpl_restore_device_get_type(void) {
 GType gst_cpl_restore_precision_get_type(void) {
   static const GEnumValue kValues[] = {
       {Int(cpl::Precision::kAuto),
-       "fp16 on a GPU; on CPUs bf16 where they have instructions for it, else int8", "auto"},
+       "fp16 on a GPU; on CPUs the fastest of int8 (live models), bf16 and fp32", "auto"},
       {Int(cpl::Precision::kFp32), "32-bit floating point", "fp32"},
       {Int(cpl::Precision::kBf16), "16 bits with the range of fp32 (bfloat16)", "bf16"},
       {Int(cpl::Precision::kFp16), "16-bit floating point, on GPUs only", "fp16"},

@@ -55,8 +55,9 @@ struct Int8Loops {
 // The best for this CPU; null where the build or the CPU (AVX2) has none.
 const Kernels* Int8Kernels();
 
-// What a user gets who does not ask: bfloat16 where the CPU multiplies it; bytes where they are
-// twice as fast as its float32, which a CPU with AVX-512 but without VNNI does as fast; else
+// What a user gets who does not ask: bytes where the CPU has an instruction for their products,
+// which are then twice as fast as bfloat16; else bfloat16 where it multiplies that; bytes where they
+// are twice as fast as its float32, which a CPU with AVX-512 but without VNNI does as fast; else
 // float32. Never null.
 const Kernels* FastestKernels();
 

@@ -87,9 +87,10 @@ const Kernels* Int8Kernels() {
 }
 
 const Kernels* FastestKernels() {
-  if (const Kernels* bf16 = Bf16Kernels()) return bf16;
   const Kernels* bytes = Int8Kernels();
-  const bool wide = &BestKernels() == Avx512Kernels() && bytes == Int8Avx2Kernels();
+  if (bytes != nullptr && bytes != Int8Avx2Kernels()) return bytes;  // VNNI
+  if (const Kernels* bf16 = Bf16Kernels()) return bf16;
+  const bool wide = &BestKernels() == Avx512Kernels();
   return bytes != nullptr && !wide ? bytes : &BestKernels();
 }
 

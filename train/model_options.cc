@@ -24,8 +24,8 @@ void AddModelArguments(CLI::App* command, ModelArguments* arguments) {
       ->add_option(
           "--precision", arguments->precision,
           "Arithmetic: fp32, bf16, fp16 (on a GPU), int8 (live models on a CPU with AVX2: faster "
-          "than fp32, for a little quality), or auto: fp16 on a GPU, bf16 on CPUs that have it, "
-          "else int8")
+          "than fp32, for a little quality), or auto: fp16 on a GPU, on a CPU the fastest of int8 "
+          "(live models), bf16 and fp32")
       ->check(CLI::IsMember({"auto", "fp32", "bf16", "fp16", "int8"}))
       ->type_name("PRECISION")
       ->capture_default_str();

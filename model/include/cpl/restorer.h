@@ -21,9 +21,10 @@
 namespace cpl {
 
 enum class Precision : std::uint8_t {
-  // The fastest that stays within 45 dB of fp32: on GPUs fp16; on CPUs bf16 where they multiply it
-  // natively (AVX512_BF16), for live networks else int8 where that is twice as fast as fp32 (AVX2,
-  // AVX-VNNI, AVX512-VNNI), else fp32.
+  // The fastest that stays within 45 dB of fp32: on GPUs fp16; on CPUs for live networks
+  // int8 where they have AVX-VNNI or AVX512-VNNI, else bf16 where they multiply it natively
+  // (AVX512_BF16), else int8 where that is twice as fast as fp32 (AVX2), else fp32; for other
+  // networks bf16 or fp32.
   kAuto,
   kFp32,
   kBf16,  // live networks take fp32, which is faster then, where the CPU has no bf16
