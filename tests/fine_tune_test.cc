@@ -84,7 +84,7 @@ TEST_F(FineTuneTest, PartsOfTheFootageAreApart) {
   for (int i = 0; i < 40; ++i) {
     char name[24];
     std::snprintf(name, sizeof(name), "clip/%04d.png", i);
-    WriteImage(folder_.File(name), cv::Mat(64, 64, CV_8UC3, cv::Scalar::all(4 * i)));
+    WriteImage(folder_.File(name), cv::Mat(48, 64, CV_8UC3, cv::Scalar::all(4 * i)));
   }
   const std::vector<Footage> footage = FindFootage(folder_.File("clip"));
   ASSERT_EQ(footage.size(), 1u);
@@ -93,7 +93,7 @@ TEST_F(FineTuneTest, PartsOfTheFootageAreApart) {
   std::set<int> seen[2];
   for (const Part part : {Part::kChoice, Part::kHoldout}) {
     const std::string folder = folder_.File(part == Part::kChoice ? "choice" : "holdout");
-    WriteKeptBack(folder, footage, part, {"clean", "noise"});
+    EXPECT_EQ(WriteKeptBack(folder, footage, part, {"clean", "noise"}), cv::Size(64, 48));
     for (const auto& entry : fs::recursive_directory_iterator(folder)) {
       if (!entry.is_regular_file() || entry.path().parent_path().filename() != "target") continue;
       seen[part == Part::kHoldout].insert(ReadRgb(entry.path().string()).at<cv::Vec3b>(0)[0] / 4);

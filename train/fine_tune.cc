@@ -45,10 +45,17 @@ std::string Quoted(const std::string& text) {
   return Json(text).dump();  // TOML's basic strings escape as JSON's do.
 }
 
-// The recipe, but for its number of steps.
+// As large as the footage allows: the tone of a small part of one scene is not that of the whole
+// frames that the model will see, and with patches of 128 tuning for haze costs what it should
+// gain.
+int PatchFor(cv::Size frames) {
+  constexpr int kLeast = 128, kMost = 256, kUnit = 32;
+  return std::clamp(std::min(frames.width, frames.height) / kUnit * kUnit, kLeast, kMost);
+}
+
 std::string RecipeText(const FineTuneOptions& options, const std::vector<Footage>& all,
                        const Json& config, const std::vector<std::string>& prompts,
-                       const std::string& model, std::int64_t steps) {
+                       const std::string& model, int patch, std::int64_t steps) {
   std::ostringstream text;
   text
       << "# Written by cpl train --from " << options.from << " --clean " << options.clean
@@ -64,6 +71,7 @@ std::string RecipeText(const FineTuneOptions& options, const std::vector<Footage
     text << "  { path = " << Quoted(one.path) << ", last = " << one.trained()
          << ", weight = " << std::sqrt(static_cast<double>(one.count)) << " },\n";
   }
+  const int samples = std::max(1, 3 * 128 * 128 / (patch * patch));  // the same work for any patch
   const double horizon = std::max(10.0, static_cast<double>(steps) / 8);
   text << "]\n\n[optimizer]\nema = " << 1 - 1 / horizon
        << "\n\n[run]\noutput = " << Quoted(fs::absolute(options.output).lexically_normal().string())
@@ -72,10 +80,11 @@ std::string RecipeText(const FineTuneOptions& options, const std::vector<Footage
           "[[stage]]\nname = \"tune\"\nsteps = "
        << steps
        << "\ntrain = " << (config.at("framework") == "end_to_end" ? "\"all\"" : "\"prompts\"")
-       << "\nframes = 4\npatch = 128\nlearning_rate = 2e-4\nfinal_rate = 1e-6\nwarmup = 20\n"
+       << "\nframes = 4\npatch = " << patch
+       << "\nlearning_rate = 2e-4\nfinal_rate = 1e-6\nwarmup = 20\n"
           "mixed = 0.25\nrouter_weight = 0.0\nbatch = { ";
   for (std::size_t p = 0; p < prompts.size(); ++p) {
-    text << (p > 0 ? ", " : "") << prompts[p] << " = " << (prompts[p] == "clean" ? 1 : 3);
+    text << (p > 0 ? ", " : "") << prompts[p] << " = " << (prompts[p] == "clean" ? 1 : samples);
   }
   text << " }\n";
   return text.str();
@@ -249,7 +258,7 @@ void FineTune(const FineTuneOptions& given) {
   fs::remove_all(holdout);
   std::printf("%s: %d frames, the last fifth is kept back to measure on\n", options.clean.c_str(),
               count);
-  WriteKeptBack(holdout, footage, Part::kHoldout, prompts);
+  const int patch = PatchFor(WriteKeptBack(holdout, footage, Part::kHoldout, prompts));
   const std::string choice = (output / "choice").string();
   fs::remove_all(choice);
   WriteKeptBack(choice, footage, Part::kChoice, prompts);
@@ -258,7 +267,7 @@ void FineTune(const FineTuneOptions& given) {
   const double measured = Seconds() - measuring;
 
   const std::string path = (output / "recipe.toml").string();
-  WriteText(path, RecipeText(options, footage, config, prompts, model, 1000));
+  WriteText(path, RecipeText(options, footage, config, prompts, model, patch, 1000));
   std::int64_t steps = options.steps;
   if (steps == 0) {
     const double step = MeasureStep(LoadRecipe(path, {}));
@@ -275,7 +284,7 @@ void FineTune(const FineTuneOptions& given) {
     }
     std::printf("%.2f s a step\n", step);
   }
-  WriteText(path, RecipeText(options, footage, config, prompts, model, steps));
+  WriteText(path, RecipeText(options, footage, config, prompts, model, patch, steps));
   const Recipe recipe = LoadRecipe(path, {});
   std::printf("%lld steps; the recipe is %s\n", static_cast<long long>(steps), path.c_str());
   std::fflush(stdout);

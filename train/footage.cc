@@ -118,12 +118,13 @@ std::vector<std::vector<cv::Mat>> KeptBack(const Footage& footage, Part part, in
 
 }  // namespace
 
-void WriteKeptBack(const std::string& folder, const std::vector<Footage>& all, Part part,
-                   const std::vector<std::string>& prompts) {
+cv::Size WriteKeptBack(const std::string& folder, const std::vector<Footage>& all, Part part,
+                       const std::vector<std::string>& prompts) {
   const int each = std::max(1, kClips / static_cast<int>(all.size()));
   // Weather of its own for each part.
   const int first_seed = part == Part::kChoice ? 2000 : 1000;
   int number = 0;
+  cv::Size least;
   for (const Footage& footage : all) {
     for (const std::vector<cv::Mat>& clip : KeptBack(footage, part, each)) {
       ++number;
@@ -132,6 +133,9 @@ void WriteKeptBack(const std::string& folder, const std::vector<Footage>& all, P
         MakeFolder((place / "input").string());
         MakeFolder((place / "target").string());
         const int width = clip[0].cols, height = clip[0].rows;
+        least = number == 1
+                    ? clip[0].size()
+                    : cv::Size(std::min(least.width, width), std::min(least.height, height));
         degrade::Degrader degrader(
             degrade::SpecForLevel(degrade::ParseKinds(prompt), 0.5,
                                   static_cast<std::uint64_t>(first_seed + number), height),
@@ -153,6 +157,7 @@ void WriteKeptBack(const std::string& folder, const std::vector<Footage>& all, P
       }
     }
   }
+  return least;
 }
 
 }  // namespace cpl::train

@@ -3,6 +3,7 @@
 // Clean footage of a camera that a model is tuned for, and the part of it that is kept back.
 #pragma once
 
+#include <opencv2/core.hpp>
 #include <string>
 #include <vector>
 
@@ -31,8 +32,9 @@ std::vector<Footage> FindFootage(const std::string& path);
 enum class Part { kChoice, kHoldout };
 
 // Some stretches of a kept-back part, degraded: FOLDER/PROMPT/clipN/{input,target}/0000.png, in the
-// layout of `cpl eval --clips`. Large frames are cut to their middle.
-void WriteKeptBack(const std::string& folder, const std::vector<Footage>& all, Part part,
-                   const std::vector<std::string>& prompts);
+// layout of `cpl eval --clips`. Large frames are cut to their middle. Returns the least width and
+// height of what was written.
+cv::Size WriteKeptBack(const std::string& folder, const std::vector<Footage>& all, Part part,
+                       const std::vector<std::string>& prompts);
 
 }  // namespace cpl::train
