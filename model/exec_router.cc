@@ -18,12 +18,20 @@ void Dense::Run(const float* from, float* to) const {
   }
 }
 
+TwoLayers::TwoLayers(const DenseArrays& hidden, const DenseArrays& output)
+    : hidden_(hidden), output_(output), unit_(hidden_.out()), answer_(output_.out()) {}
+
+const std::vector<float>& TwoLayers::Run(const float* in) {
+  hidden_.Run(in, unit_.data());
+  for (float& value : unit_) value = value < 0 ? 0 : value;
+  output_.Run(unit_.data(), answer_.data());
+  return answer_;
+}
+
 RouterExecutor::Head::Head(const HeadArrays& arrays, RouterPooling how, const Kernels& kernels)
     : pooling(how),
-      hidden(arrays.hidden),
-      output(arrays.output),
-      tone_hidden(arrays.tone_hidden),
-      tone_output(arrays.tone_output) {
+      layers(arrays.hidden, arrays.output),
+      tone_layers(arrays.tone_hidden, arrays.tone_output) {
   int side = kRouterPatch;
   pictures.emplace_back(side, side, kCellChannels);
   for (const ConvArrays& conv : arrays.convs) {
@@ -35,9 +43,7 @@ RouterExecutor::Head::Head(const HeadArrays& arrays, RouterPooling how, const Ke
     pictures.emplace_back(side, side, convs.back().out_channels());
   }
   for (Rows& picture : pictures) picture.Hold(picture.height());
-  features.resize(arrays.hidden.in);
-  hidden_out.resize(arrays.hidden.out);
-  patch_out.resize(arrays.output.out);
+  features.resize(layers.in());
 }
 
 void RouterExecutor::Head::Convolve(const float* patch) {
@@ -70,48 +76,31 @@ void RouterExecutor::Head::AddFeatures() {
   }
 }
 
-void RouterExecutor::Head::Answer(const float* of, float* out) {
-  hidden.Run(of, hidden_out.data());
-  for (float& value : hidden_out) value = value < 0 ? 0 : value;
-  output.Run(hidden_out.data(), out);
-}
-
-void RouterExecutor::Head::AddTone(const float* tone, float* out) {
-  if (tone_output.out() == 0) return;
-  std::vector<float> unit(tone_hidden.out()), shift(tone_output.out());
-  tone_hidden.Run(tone, unit.data());
-  for (float& value : unit) value = value < 0 ? 0 : value;
-  tone_output.Run(unit.data(), shift.data());
-  for (std::size_t i = 0; i < shift.size(); ++i) out[i] += shift[i];
-}
-
 void RouterExecutor::Head::Run(const float* patches, int count, const float* tone, float* out) {
   constexpr std::size_t kPatchValues =
       static_cast<std::size_t>(kRouterPatch) * kRouterPatch * kCellChannels;
-  const auto divide = [&](float* values, std::size_t size) {
-    for (std::size_t i = 0; i < size; ++i) values[i] /= static_cast<float>(count);
+  const auto divide = [&](float* values, int size) {
+    for (int i = 0; i < size; ++i) values[i] /= static_cast<float>(count);
   };
+  const auto add = [&](const std::vector<float>& answer) {
+    for (std::size_t i = 0; i < answer.size(); ++i) out[i] += answer[i];
+  };
+  std::fill_n(out, layers.out(), 0.f);
   std::fill(features.begin(), features.end(), 0.f);
-  if (pooling == RouterPooling::kFeatures) {
-    for (int patch = 0; patch < count; ++patch) {
-      Convolve(patches + patch * kPatchValues);
-      AddFeatures();
-    }
-    divide(features.data(), features.size());
-    Answer(features.data(), out);
-    AddTone(tone, out);
-    return;
-  }
-  std::fill_n(out, patch_out.size(), 0.f);
   for (int patch = 0; patch < count; ++patch) {
-    std::fill(features.begin(), features.end(), 0.f);
     Convolve(patches + patch * kPatchValues);
     AddFeatures();
-    Answer(features.data(), patch_out.data());
-    for (std::size_t i = 0; i < patch_out.size(); ++i) out[i] += patch_out[i];
+    if (pooling == RouterPooling::kFeatures) continue;
+    add(layers.Run(features.data()));
+    std::fill(features.begin(), features.end(), 0.f);
   }
-  divide(out, patch_out.size());
-  AddTone(tone, out);
+  if (pooling == RouterPooling::kFeatures) {
+    divide(features.data(), layers.in());
+    add(layers.Run(features.data()));
+  } else {
+    divide(out, layers.out());
+  }
+  if (tone_layers.out() > 0) add(tone_layers.Run(tone));
 }
 
 RouterExecutor::RouterExecutor(const HeadArrays& router, const HeadArrays& conditioner,

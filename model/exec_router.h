@@ -39,6 +39,20 @@ class Dense {
   std::vector<float> weight_, bias_;
 };
 
+// Two of them with ReLU between. One caller at a time.
+class TwoLayers {
+ public:
+  TwoLayers(const DenseArrays& hidden, const DenseArrays& output);
+  // The answer, [out()], valid until the next call.
+  const std::vector<float>& Run(const float* in);
+  int in() const { return hidden_.in(); }
+  int out() const { return output_.out(); }
+
+ private:
+  Dense hidden_, output_;
+  std::vector<float> unit_, answer_;
+};
+
 // One caller at a time.
 class RouterExecutor {
  public:
@@ -46,8 +60,8 @@ class RouterExecutor {
   RouterExecutor(const HeadArrays& router, const HeadArrays& conditioner, RouterPooling pooling,
                  const Kernels& kernels = BestKernels());
 
-  int prompts() const { return heads_[0].output.out(); }
-  int conditioning() const { return heads_[1].output.out(); }
+  int prompts() const { return heads_[0].layers.out(); }
+  int conditioning() const { return heads_[1].layers.out(); }
 
   // patches: [count][kRouterPatch][kRouterPatch][12]; probabilities: [prompts()], the softmax of
   // the router's logits; cond: [conditioning()]. tone: of the frame, which only
@@ -60,14 +74,12 @@ class RouterExecutor {
     void Run(const float* patches, int count, const float* tone, float* out);
     void Convolve(const float* patch);
     void AddFeatures();
-    void Answer(const float* of, float* out);
-    void AddTone(const float* tone, float* out);
     RouterPooling pooling;
     std::vector<PackedConv> convs;
     std::vector<std::vector<float>> biases;
-    std::vector<Rows> pictures;  // the patch, and what each convolution makes of it
-    Dense hidden, output, tone_hidden, tone_output;
-    std::vector<float> features, hidden_out, patch_out;
+    std::vector<Rows> pictures;     // the patch, and what each convolution makes of it
+    TwoLayers layers, tone_layers;  // of the features, and of the tone: no outputs without one
+    std::vector<float> features;
   };
 
   std::vector<Head> heads_;
