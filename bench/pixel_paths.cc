@@ -142,10 +142,6 @@ void AddFormats(Table* table, int width, int height) {
   }
 }
 
-const cpl::exec::NarrowRows* NarrowRowsOfThisCpu() {
-  return cpl::exec::Bf16Kernels() != nullptr ? cpl::exec::Avx512NarrowRows() : nullptr;
-}
-
 void AddRecurrence(Table* table, int width, int height) {
   constexpr int kScale = cpl::kMotionScale;
   const int blocks_x = cpl::CellsAcross(width) / kScale;
@@ -186,42 +182,6 @@ void AddRecurrence(Table* table, int width, int height) {
                       memory.data() + row * y, residual.data() + row * y);
     }
   });
-  if (const cpl::exec::NarrowRows* narrow = NarrowRowsOfThisCpu()) {
-    std::vector<cpl::exec::Fixed> x16(row * down), memory16(row * down);
-    Halves blend16(row * down);
-    Floats scratch(cpl::exec::ScratchFloats(blocks_x));
-    const auto all = [&](const Floats& from, std::vector<cpl::exec::Fixed>* to) {
-      for (int y = 0; y < down; ++y) {
-        narrow->fix(from.data() + row * y, static_cast<int>(row), to->data() + row * y);
-      }
-    };
-    all(memory, &memory16);
-    table->Add("fix", 1.5 * plane, [&] { all(x, &x16); });
-    table->Add("motion of 16 bits", plane + static_cast<double>(features.size() * 4), [&] {
-      for (int y = 0; y < blocks_y; ++y) {
-        const std::size_t at = row * kScale * y;
-        narrow->motion(
-            x16.data() + at, memory16.data() + at, count.data() + blocks_x * y, blocks_x,
-            features.data() + static_cast<std::size_t>(blocks_x) * cpl::kMotionInputs * y);
-      }
-    });
-    table->Add("blend of 16 bits", 2 * plane + wide_plane / 2, [&] {
-      for (int y = 0; y < down; ++y) {
-        narrow->blend(x16.data() + row * y,
-                      cpl::RowsBetween(maps.data(), blocks_x, blocks_y, cpl::kMapChannels, y),
-                      across, scratch.data(), memory16.data() + row * y, blend16.data() + row * y,
-                      halves.data() + wide * y);
-      }
-    });
-    table->Add("combine of 16 bits", 2.5 * plane + wide_plane, [&] {
-      for (int y = 0; y < down; ++y) {
-        narrow->combine(output.data() + wide * y, x16.data() + row * y,
-                        cpl::RowsBetween(gains.data(), blocks_x, blocks_y, cpl::kFieldChannels, y),
-                        across, scratch.data(), memory16.data() + row * y,
-                        residual.data() + row * y);
-      }
-    });
-  }
   table->Add("RoundRow", 1.5 * wide_plane, [&] {
     for (int y = 0; y < down; ++y) {
       cpl::RoundRow(side.data() + wide * y, static_cast<int>(wide), halves.data() + wide * y);
@@ -230,6 +190,64 @@ void AddRecurrence(Table* table, int width, int height) {
   table->Add("WidenRow", 1.5 * wide_plane, [&] {
     for (int y = 0; y < down; ++y) {
       cpl::WidenRow(halves.data() + wide * y, static_cast<int>(wide), side.data() + wide * y);
+    }
+  });
+}
+
+// The same in 16 bits, in one variant.
+void AddNarrow(Table* table, const cpl::exec::NarrowRows& narrow, int width, int height) {
+  using cpl::exec::Fixed;
+  const int blocks_x = cpl::CellsAcross(width) / cpl::kMotionScale;
+  const int blocks_y = cpl::CellsAcross(height) / cpl::kMotionScale;
+  const int across = blocks_x * cpl::kMotionScale, down = blocks_y * cpl::kMotionScale;
+  const std::size_t blocks = static_cast<std::size_t>(blocks_x) * blocks_y;
+  const std::size_t row = static_cast<std::size_t>(across) * cpl::kCellChannels;
+  const std::size_t wide = static_cast<std::size_t>(across) * cpl::kOutputChannels;
+  const double plane = static_cast<double>(row * down * sizeof(Fixed));
+  const double wide_plane = static_cast<double>(wide * down);  // of bytes
+  const Floats x = Random(row * down, 2), past = Random(row * down, 2);
+  const Floats output = Random(wide * down, 0.5f), gains = Random(blocks * 3, 0.2f);
+  const Floats maps(blocks * cpl::kMapChannels), count(blocks, 3);
+  Floats residual(row * down), features(blocks * cpl::kMotionInputs);
+  Floats scratch(cpl::exec::ScratchFloats(blocks_x));
+  std::vector<Fixed> x16(row * down), memory(row * down);
+  const std::string name = std::string(" of 16 bits, ") + narrow.name;
+  const auto fix = [&](const Floats& from, std::vector<Fixed>* to) {
+    for (int y = 0; y < down; ++y) {
+      narrow.fix(from.data() + row * y, static_cast<int>(row), to->data() + row * y);
+    }
+  };
+  // blend or blend_bytes
+  const auto blend = [&](auto function, auto* blended, auto* side) {
+    for (int y = 0; y < down; ++y) {
+      function(x16.data() + row * y,
+               cpl::RowsBetween(maps.data(), blocks_x, blocks_y, cpl::kMapChannels, y), across,
+               scratch.data(), memory.data() + row * y, blended->data() + row * y,
+               side->data() + wide * y);
+    }
+  };
+  fix(past, &memory);
+  table->Add("fix" + name, 3 * plane, [&] { fix(x, &x16); });
+  table->Add("motion" + name, 2 * plane + static_cast<double>(features.size() * 4), [&] {
+    for (int y = 0; y < blocks_y; ++y) {
+      const std::size_t at = row * cpl::kMotionScale * y;
+      narrow.motion(x16.data() + at, memory.data() + at, count.data() + blocks_x * y, blocks_x,
+                    features.data() + static_cast<std::size_t>(blocks_x) * cpl::kMotionInputs * y);
+    }
+  });
+  if (narrow.blend != nullptr) {
+    Halves halves(row * down), side(wide * down);
+    table->Add("blend to bfloat16" + name, 4 * plane + 2 * wide_plane,
+               [&] { blend(narrow.blend, &halves, &side); });
+  }
+  std::vector<std::uint8_t> bytes(row * down), side(wide * down);
+  table->Add("blend to bytes" + name, 3.5 * plane + wide_plane,
+             [&] { blend(narrow.blend_bytes, &bytes, &side); });
+  table->Add("combine" + name, 5 * plane + 4 * wide_plane, [&] {
+    for (int y = 0; y < down; ++y) {
+      narrow.combine(output.data() + wide * y, x16.data() + row * y,
+                     cpl::RowsBetween(gains.data(), blocks_x, blocks_y, cpl::kFieldChannels, y),
+                     across, scratch.data(), memory.data() + row * y, residual.data() + row * y);
     }
   });
 }
@@ -252,5 +270,8 @@ int main(int argc, char** argv) {
   Table table(turns, cells * sizeof(float) * (4 * cpl::kCellChannels + cpl::kOutputChannels));
   AddFormats(&table, width, height);
   AddRecurrence(&table, width, height);
+  for (int i = 0; const cpl::exec::NarrowRows* narrow = cpl::exec::NarrowRowsVariant(i); ++i) {
+    AddNarrow(&table, *narrow, width, height);
+  }
   return 0;
 }

@@ -57,7 +57,7 @@ Stream::Stream(const LiveConfig& config, int width, int height, int threads, con
       blocks_x_(across_ / kMotionScale),
       blocks_y_(down_ / kMotionScale),
       row_values_(static_cast<std::ptrdiff_t>(across_) * kCellChannels),
-      narrow_(kernels.element == Element::kBf16 ? Avx512NarrowRows() : nullptr),
+      narrow_(kernels.element == Element::kBf16 ? BestNarrowRows(Element::kBf16) : nullptr),
       executor_(config, across_, down_, threads, kernels) {
   const std::size_t size = narrow_ != nullptr ? sizeof(Fixed) : sizeof(float);
   x_ = MakeAligned<char>(down_ * row_values_ * size);
