@@ -174,32 +174,39 @@ CPL_INLINE Floats Sigmoid(Floats x) {
 template <bool kCareful>
 CPL_INLINE bool CombineBlock(const float* output, const Fixed* x, const Floats (&gains)[kParts],
                              Fixed* memory, float* residual) {
-  const Floats absurd = Spread(kAbsurd * kAbsurd);
   Floats next[kVectors], sizes[3] = {Spread(0), Spread(0), Spread(0)};
   CPL_UNROLL for (int part = 0; part < kParts; ++part) {
     Floats residue[3], shares[3], gain[3];
     Residues(output + kLanes * kOutputChannels / 4 * part, residue);
-    SpreadShares(Sigmoid(Logits(output + kLanes * kOutputChannels / 4 * part)), shares);
+    const Floats share = Sigmoid(Logits(output + kLanes * kOutputChannels / 4 * part));
+    SpreadShares(share, shares);
     SpreadGain(gains[part], gain);
+    sizes[0] = MultiplyAdd(share, share, sizes[0]);  // NaN, if anything
     CPL_UNROLL for (int i = 0; i < 3; ++i) {
       const int v = 3 * part + i;
       const Floats now = LoadFixed(x + kLanes * v), seen = LoadFixed(memory + kLanes * v);
-      const Floats change = MultiplyAdd(gain[i], seen, residue[i] * Spread(kFixedScale));
-      const Floats picture = seen + change;
-      Floats answer = (picture - now) * Spread(1 / kFixedScale);
-      next[v] = MultiplyAdd(shares[i], change, seen);
+      const Floats ahead = seen - now;
+      Floats answer =
+          MultiplyAdd(MultiplyAdd(gain[i], seen, ahead), Spread(1 / kFixedScale), residue[i]);
+      const Floats back = NegativeMultiplyAdd(answer, Spread(kFixedScale), ahead);
+      next[v] = NegativeMultiplyAdd(shares[i], back, seen);
       if constexpr (kCareful) {
+        const Floats picture = seen - back, absurd = Spread(kAbsurd * kAbsurd);
         const Floats size = MultiplyAdd(picture, picture, next[v] * next[v]);
         next[v] = WhereBelow(size, absurd, next[v], now);
         answer = WhereBelow(size, absurd, answer, Spread(0));
       } else {
-        sizes[i] = MultiplyAdd(picture, picture, MultiplyAdd(next[v], next[v], sizes[i]));
+        sizes[i] = MultiplyAdd(answer, answer, sizes[i]);
       }
       Store(residual + kLanes * v, answer);
     }
   }
   if constexpr (!kCareful) {
-    if (!AllBelow(sizes[0] + (sizes[1] + sizes[2]), absurd)) return false;
+    // The picture is at most 8 further from black than the residual, and so is what is kept of it.
+    constexpr float kSurely = 32;
+    static_assert(2 * (kSurely + 8) * (kSurely + 8) <
+                  kAbsurd / kFixedScale * kAbsurd / kFixedScale);
+    if (!AllBelow(sizes[0] + (sizes[1] + sizes[2]), Spread(kSurely * kSurely))) return false;
   }
   CPL_UNROLL for (int v = 0; v < 3; ++v) {
     StoreWords(memory + 16 * v, ToWords(next + v * kVectors / 3));

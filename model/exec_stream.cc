@@ -51,20 +51,21 @@ class Stream::Borrowed {
   Scratch* scratch_;
 };
 
-Stream::Stream(const LiveConfig& config, int width, int height, int threads, const Kernels& kernels)
+Stream::Stream(const LiveConfig& config, int width, int height, int threads, const Kernels& kernels,
+               const NarrowRows* narrow)
     : across_(Padded(width, config.stride())),
       down_(Padded(height, config.stride())),
       blocks_x_(across_ / kMotionScale),
       blocks_y_(down_ / kMotionScale),
       row_values_(static_cast<std::ptrdiff_t>(across_) * kCellChannels),
-      narrow_(kernels.element == Element::kBf16 ? BestNarrowRows(Element::kBf16) : nullptr),
+      narrow_(narrow),
       executor_(config, across_, down_, threads, kernels) {
   const std::size_t size = narrow_ != nullptr ? sizeof(Fixed) : sizeof(float);
   x_ = MakeAligned<char>(down_ * row_values_ * size);
   memory_ = MakeAligned<char>(down_ * row_values_ * size);
   count_.resize(static_cast<std::size_t>(blocks_y_) * blocks_x_);
   maps_.resize(count_.size() * kMapChannels);
-  if (kernels.element == Element::kU8) {
+  if (kernels.element == Element::kU8 && narrow_ == nullptr) {
     quantise_x_.emplace(kernels, XScale());
     quantise_side_.emplace(kernels, SideScale());
   }
@@ -154,6 +155,12 @@ void Stream::Input(int y, Bf16* x, Bf16* side) {
 void Stream::Input(int y, std::uint8_t* x, std::uint8_t* side) {
   const Stopwatch watch(outside_ns_);
   const Borrowed scratch(*this);
+  if (narrow_ != nullptr) {
+    narrow_->blend_bytes(RowOf<Fixed>(x_, y),
+                         RowsBetween(maps_.data(), blocks_x_, blocks_y_, kMapChannels, y), across_,
+                         scratch.blocks(), RowOf<Fixed>(memory_, y), x, side);
+    return;
+  }
   BlendRow(RowOf<float>(x_, y), RowOf<float>(memory_, y), maps_.data(), blocks_y_, y, across_,
            scratch.cells(), scratch.side());
   quantise_x_->Run(scratch.cells(), across_, x);

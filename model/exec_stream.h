@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // A stream of frames through the executor, from pixels to pixels in one pass over the rows: what
-// recurrence.h defines, without LibTorch. In float32 and with bytes frame and memory are held in
-// float32, in bfloat16 in 16 bits of fixed point (exec_narrow.h).
+// recurrence.h defines, without LibTorch. Where the network runs in float32, frame and memory are
+// held in float32, else in 16 bits of fixed point (exec_narrow.h).
 #pragma once
 
 #include <atomic>
@@ -22,7 +22,13 @@ class Stream final : private FrameRows {
  public:
   // Frames of one size, in pixels. `threads`: those that a pool usually has.
   Stream(const LiveConfig& config, int width, int height, int threads,
-         const Kernels& kernels = BestKernels());
+         const Kernels& kernels = BestKernels())
+      : Stream(config, width, height, threads, kernels, BestNarrowRows(kernels.element)) {}
+
+  // With the rows of the recurrence as `narrow` has them, or in float32 where it is null, which it
+  // may not be with bfloat16.
+  Stream(const LiveConfig& config, int width, int height, int threads, const Kernels& kernels,
+         const NarrowRows* narrow);
 
   // The next frame has no past.
   void Forget() { has_past_ = false; }
@@ -41,7 +47,7 @@ class Stream final : private FrameRows {
   struct Scratch {
     Aligned<float> cells;   // [across_][12]
     Aligned<float> blocks;  // ScratchFloats(blocks_x_)
-    Aligned<float> side;    // [across_][16], with bytes only
+    Aligned<float> side;    // [across_][16], with quantisers only
   };
   class Borrowed;
 
@@ -62,8 +68,8 @@ class Stream final : private FrameRows {
   const int across_, down_;  // padded size in cells
   const int blocks_x_, blocks_y_;
   const std::ptrdiff_t row_values_;                      // of a row of cells
-  const NarrowRows* const narrow_;                       // null but in bfloat16
-  std::optional<Quantiser> quantise_x_, quantise_side_;  // with bytes
+  const NarrowRows* const narrow_;                       // null for float32
+  std::optional<Quantiser> quantise_x_, quantise_side_;  // with bytes and without narrow_
   LiveExecutor executor_;
   // [down_][across_][12], float or Fixed
   Aligned<char> x_, memory_;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The executor on bytes: single convolutions, the network and streams against float32.
+// The executor on bytes: single convolutions and the network against float32.
 #include "model/exec_int8.h"
 
 #include <gtest/gtest.h>
@@ -9,9 +9,7 @@
 #include <set>
 
 #include "model/calibration_frames.h"
-#include "model/exec_stream.h"
 #include "model/thread_pool.h"
-#include "tests/allocation_count.h"
 #include "tests/exec_fixture.h"
 #include "tests/exec_int8_emulated.h"
 #include "tests/model_fixture.h"
@@ -232,16 +230,6 @@ INSTANTIATE_TEST_SUITE_P(Variants, ExecInt8, testing::Range(0, 4), [](const auto
   std::replace(name.begin(), name.end(), ' ', '_');
   return name;
 });
-
-TEST(Int8Stream, SteadyFramesAllocateNothing) {
-  const Kernels* const kernels = Int8Kernels();
-  if (kernels == nullptr) GTEST_SKIP() << "not on this CPU";
-  const LiveConfig config;
-  const FoldedNet net = Network(config);
-  TensorFrame frame(config, 40, 104);
-  CheckSteadyFrames(config, Pack(config, net, *kernels, Watched(config, net, frame, 40, 104)),
-                    *kernels);
-}
 
 TEST(Int8Calibration, FramesAreTheSameEverywhereAndAllDiffer) {
   std::set<std::uint64_t> seen;
