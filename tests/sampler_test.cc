@@ -10,6 +10,8 @@
 #include <fstream>
 #include <map>
 #include <opencv2/imgcodecs.hpp>
+#include <opencv2/imgproc.hpp>
+#include <random>
 #include <set>
 #include <stdexcept>
 #include <thread>
@@ -18,6 +20,7 @@
 #include "tests/model_fixture.h"
 #include "train/batch_source.h"
 #include "train/dry_run.h"
+#include "train/h264.h"
 #include "train/image_io.h"
 #include "train/pairs.h"
 #include "train/schedule.h"
@@ -407,6 +410,39 @@ TEST_F(SamplerTest, H264LeavesItsMarksTheSameEachTime) {
   EXPECT_EQ(a[1].target, without[1].target);
   stage_.frames = 1;
   EXPECT_EQ(Make(1).size(), 2u);
+}
+
+// A thread's pipelines run on: no clip may show what was coded before it.
+TEST(H264, AClipComesOutTheSameWhateverCameBefore) {
+  std::mt19937 random(1);
+  const auto clip = [&](int frames, int side) {
+    std::vector<cv::Mat> made;
+    cv::Mat scene(side, side, CV_8UC3);
+    for (int i = 0; i < side * side * 3; ++i) scene.data[i] = static_cast<uchar>(random() % 256);
+    cv::GaussianBlur(scene, scene, {}, 2.5);
+    for (int t = 0; t < frames; ++t) {
+      cv::Mat frame = scene.clone();
+      cv::circle(frame, {10 + 5 * t, 20}, 8, cv::Scalar::all(random() % 256), cv::FILLED);
+      made.push_back(frame);
+    }
+    return made;
+  };
+  const auto alone = [](const std::vector<cv::Mat>& frames, int quantizer) {
+    std::vector<cv::Mat> coded;
+    std::thread([&] { coded = H264RoundTrip(frames, quantizer); }).join();
+    return coded;
+  };
+  for (int round = 0; round < 24; ++round) {
+    const int quantizer = 20 + 6 * (round % 4), side = round % 6 == 5 ? 96 : 64;
+    const std::vector<cv::Mat> frames = clip(1 + round % 5, side);
+    const std::vector<cv::Mat> after = H264RoundTrip(frames, quantizer),
+                               wanted = alone(frames, quantizer);
+    ASSERT_EQ(after.size(), frames.size());
+    for (std::size_t t = 0; t < frames.size(); ++t) {
+      ASSERT_EQ(cv::norm(after[t], wanted[t], cv::NORM_INF), 0) << round << ", frame " << t;
+      ASSERT_GT(cv::norm(after[t], frames[t], cv::NORM_INF), 0);
+    }
+  }
 }
 
 TEST_F(SamplerTest, WhatStandsInFrontIsClearAndStill) {

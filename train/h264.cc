@@ -3,8 +3,10 @@
 
 #include <gst/app/gstappsink.h>
 #include <gst/app/gstappsrc.h>
+#include <gst/video/video.h>
 
 #include <cstring>
+#include <map>
 #include <memory>
 #include <string>
 
@@ -19,9 +21,12 @@ namespace {
 constexpr GstClockTime kPatience = 60 * GST_SECOND;
 constexpr int kWaits = 2;
 
+// Codes clips of one size and quantizer, one after another, in a pipeline that runs on: to start
+// one anew takes longer than to code a few small frames. A clip begins with an IDR picture, and
+// constant quantizers have no memory, so what came before does not show.
 class Coder {
  public:
-  Coder() {
+  Coder(cv::Size size, int quantizer) : size_(size) {
     InitGStreamer();
     pipeline_.reset(gst_pipeline_new(nullptr));
     gst_object_ref_sink(pipeline_.get());
@@ -39,7 +44,7 @@ class Coder {
     gst_util_set_object_arg(G_OBJECT(encoder_), "tune", "zerolatency");
     // As many threads would cut the picture into slices, and a result that depends on them.
     g_object_set(encoder_, "threads", 1u, "sliced-threads", FALSE, "key-int-max", 250u, "bframes",
-                 0u, nullptr);
+                 0u, "quantizer", static_cast<guint>(quantizer), nullptr);
     g_object_set(decoder, "max-threads", 1, nullptr);
     g_object_set(sink_, "sync", FALSE, "max-buffers", 0u, nullptr);
     GstPtr<GstCaps> rgb(gst_caps_from_string("video/x-raw,format=RGB"));
@@ -49,35 +54,32 @@ class Coder {
                         gst_element_link_many(encoder_, parser, decoder, to_rgb, nullptr) &&
                         gst_element_link_filtered(to_rgb, sink_, rgb.get());
     if (!linked) throw Error(ErrorCode::kInternal, "the H.264 round trip cannot be linked");
+    GstPtr<GstCaps> caps(gst_caps_new_simple(
+        "video/x-raw", "format", G_TYPE_STRING, "RGB", "width", G_TYPE_INT, size.width, "height",
+        G_TYPE_INT, size.height, "framerate", GST_TYPE_FRACTION, 25, 1, nullptr));
+    gst_app_src_set_caps(GST_APP_SRC(source_), caps.get());
+    gst_element_set_state(pipeline_.get(), GST_STATE_PLAYING);
   }
   ~Coder() {
     if (pipeline_) gst_element_set_state(pipeline_.get(), GST_STATE_NULL);
   }
 
-  std::vector<cv::Mat> Run(const std::vector<cv::Mat>& frames, int quantizer) {
-    const int width = frames[0].cols, height = frames[0].rows;
-    g_object_set(encoder_, "quantizer", static_cast<guint>(quantizer), nullptr);
-    GstPtr<GstCaps> caps(gst_caps_new_simple("video/x-raw", "format", G_TYPE_STRING, "RGB", "width",
-                                             G_TYPE_INT, width, "height", G_TYPE_INT, height,
-                                             "framerate", GST_TYPE_FRACTION, 25, 1, nullptr));
-    gst_app_src_set_caps(GST_APP_SRC(source_), caps.get());
-    gst_element_set_state(pipeline_.get(), GST_STATE_PLAYING);
+  std::vector<cv::Mat> Run(const std::vector<cv::Mat>& frames) {
+    gst_element_send_event(source_, gst_video_event_new_downstream_force_key_unit(
+                                        GST_CLOCK_TIME_NONE, GST_CLOCK_TIME_NONE,
+                                        GST_CLOCK_TIME_NONE, TRUE, ++clips_));
+    for (const cv::Mat& frame : frames) Push(frame);
     std::vector<cv::Mat> decoded;
-    try {
-      for (std::size_t i = 0; i < frames.size(); ++i) Push(frames[i], i);
-      gst_app_src_end_of_stream(GST_APP_SRC(source_));
-      while (decoded.size() < frames.size()) decoded.push_back(Pull(width, height));
-    } catch (...) {
-      gst_element_set_state(pipeline_.get(), GST_STATE_NULL);
-      throw;
+    while (decoded.size() < frames.size()) decoded.push_back(Pull());
+    // Nobody else reads what the elements of a pipeline have to say.
+    GstPtr<GstBus> bus(gst_element_get_bus(pipeline_.get()));
+    while (GstPtr<GstMessage>(gst_bus_pop(bus.get()))) {
     }
-    // NULL forgets the encoder's state: the next clip starts as this one did.
-    gst_element_set_state(pipeline_.get(), GST_STATE_NULL);
     return decoded;
   }
 
  private:
-  void Push(const cv::Mat& frame, std::size_t index) {
+  void Push(const cv::Mat& frame) {
     const std::size_t row = 3 * static_cast<std::size_t>(frame.cols);
     const std::size_t stride = (row + 3) / 4 * 4;
     GstBuffer* buffer = gst_buffer_new_allocate(nullptr, stride * frame.rows, nullptr);
@@ -87,12 +89,12 @@ class Coder {
     }
     for (int y = 0; y < frame.rows; ++y) std::memcpy(map.data + stride * y, frame.ptr(y), row);
     gst_buffer_unmap(buffer, &map);
-    GST_BUFFER_PTS(buffer) = index * (GST_SECOND / 25);
+    GST_BUFFER_PTS(buffer) = frames_++ * (GST_SECOND / 25);
     GST_BUFFER_DURATION(buffer) = GST_SECOND / 25;
     gst_app_src_push_buffer(GST_APP_SRC(source_), buffer);
   }
 
-  cv::Mat Pull(int width, int height) {
+  cv::Mat Pull() {
     GstPtr<GstSample> sample;
     for (int i = 0; i < kWaits && !sample && !gst_app_sink_is_eos(GST_APP_SINK(sink_)); ++i) {
       sample.reset(gst_app_sink_try_pull_sample(GST_APP_SINK(sink_), kPatience));
@@ -108,17 +110,20 @@ class Coder {
     GstVideoInfo info;
     GstVideoFrame frame;
     if (!gst_video_info_from_caps(&info, gst_sample_get_caps(sample.get())) ||
-        info.width != width || info.height != height ||
+        info.width != size_.width || info.height != size_.height ||
         !gst_video_frame_map(&frame, &info, gst_sample_get_buffer(sample.get()), GST_MAP_READ)) {
       throw Error(ErrorCode::kInternal, "H.264 round trip: the decoder's frames have another form");
     }
-    cv::Mat picture = cv::Mat(height, width, CV_8UC3, GST_VIDEO_FRAME_PLANE_DATA(&frame, 0),
+    cv::Mat picture = cv::Mat(size_, CV_8UC3, GST_VIDEO_FRAME_PLANE_DATA(&frame, 0),
                               static_cast<std::size_t>(GST_VIDEO_FRAME_PLANE_STRIDE(&frame, 0)))
                           .clone();
     gst_video_frame_unmap(&frame);
     return picture;
   }
 
+  const cv::Size size_;
+  guint clips_ = 0;
+  guint64 frames_ = 0;
   GstPtr<GstElement> pipeline_;
   GstElement* source_ = nullptr;  // all owned by the pipeline
   GstElement* encoder_ = nullptr;
@@ -142,9 +147,18 @@ std::vector<cv::Mat> H264RoundTrip(const std::vector<cv::Mat>& frames, int quant
     throw Error(ErrorCode::kInvalidArgument,
                 "an H.264 quantizer of " + std::to_string(quantizer) + " is not in 1..51");
   }
-  thread_local std::unique_ptr<Coder> coder;
-  if (!coder) coder = std::make_unique<Coder>();
-  return coder->Run(frames, quantizer);
+  thread_local std::map<int, std::unique_ptr<Coder>> coders;  // by quantizer
+  thread_local cv::Size size;
+  if (frames[0].size() != size) coders.clear();
+  size = frames[0].size();
+  std::unique_ptr<Coder>& coder = coders[quantizer];
+  if (!coder) coder = std::make_unique<Coder>(size, quantizer);
+  try {
+    return coder->Run(frames);
+  } catch (...) {
+    coder.reset();
+    throw;
+  }
 }
 
 }  // namespace cpl::train

@@ -15,7 +15,8 @@ namespace cpl::train {
 // are at about 24 to 38. One thread codes, so that the result depends on the arguments (and on the
 // version of x264) alone.
 //
-// Thread-safe: each thread keeps a pipeline of its own, and uses it again. Throws Error:
+// Thread-safe: each thread keeps a pipeline for each quantizer, and uses it again for clips of the
+// same size as the last. Throws Error:
 // kUnsupported (an element is not installed: the package is named), kInvalidArgument (sizes),
 // kInternal.
 std::vector<cv::Mat> H264RoundTrip(const std::vector<cv::Mat>& frames, int quantizer);
