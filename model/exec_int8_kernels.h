@@ -56,7 +56,7 @@ struct Int8Loops {
 const Kernels* Int8Kernels();
 
 // What a user gets who does not ask: bytes where the CPU has an instruction for their products,
-// which are then twice as fast as bfloat16; else bfloat16 where it multiplies that; bytes where
+// which are then faster than bfloat16; else bfloat16 where it multiplies that; bytes where
 // they are twice as fast as its float32, which a CPU with AVX-512 but without VNNI does as fast;
 // else float32. Never null.
 const Kernels* FastestKernels();

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "model/exec_kernels.h"
 
+#include "model/cpu.h"
 #include "model/exec_int8_kernels.h"
 #include "model/isa.h"
 
@@ -25,10 +26,8 @@ const Kernels* KernelsVariant(int index) {
   int next = 0;
   if (index == next++) return BaselineKernels();
 #ifdef __x86_64__
-  const bool avx2 =
-      IsaAllowed(Isa::kAvx2) && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-  if (avx2 && Avx2Kernels() != nullptr && index == next++) return Avx2Kernels();
-  if (avx2 && IsaAllowed(Isa::kAvx512) && __builtin_cpu_supports("avx512f") &&
+  if (HasAvx2() && Avx2Kernels() != nullptr && index == next++) return Avx2Kernels();
+  if (HasAvx2() && IsaAllowed(Isa::kAvx512) && __builtin_cpu_supports("avx512f") &&
       Avx512Kernels() != nullptr && index == next++) {
     return Avx512Kernels();
   }
@@ -46,14 +45,7 @@ const Kernels& BestKernels() {
 }
 
 const Kernels* Bf16Kernels() {
-#ifdef __x86_64__
-  if (IsaAllowed(Isa::kAvx512) && __builtin_cpu_supports("avx512f") &&
-      __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
-      __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bf16")) {
-    return Avx512Bf16Kernels();
-  }
-#endif
-  return nullptr;
+  return HasAvx512() && HasNativeBf16() ? Avx512Bf16Kernels() : nullptr;
 }
 
 // Each of them newer than those before; the environment has one name for all that is newer than
@@ -61,16 +53,13 @@ const Kernels* Bf16Kernels() {
 const Kernels* Int8KernelsVariant(int index) {
 #ifdef __x86_64__
   int next = 0;
-  const bool avx2 =
-      IsaAllowed(Isa::kAvx2) && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-  if (avx2 && Int8Avx2Kernels() != nullptr && index == next++) return Int8Avx2Kernels();
-  const bool newer = avx2 && IsaAllowed(Isa::kAvx512);
+  if (HasAvx2() && Int8Avx2Kernels() != nullptr && index == next++) return Int8Avx2Kernels();
+  const bool newer = HasAvx2() && IsaAllowed(Isa::kAvx512);
   if (newer && HasAvxVnni() && Int8AvxVnniKernels() != nullptr && index == next++) {
     return Int8AvxVnniKernels();
   }
-  if (newer && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-      __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni") &&
-      Int8Avx512VnniKernels() != nullptr && index == next++) {
+  if (HasAvx512() && __builtin_cpu_supports("avx512vnni") && Int8Avx512VnniKernels() != nullptr &&
+      index == next++) {
     return Int8Avx512VnniKernels();
   }
 #endif

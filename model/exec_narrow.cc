@@ -1,25 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "model/exec_narrow.h"
 
-#include "model/isa.h"
+#include "model/cpu.h"
 
 namespace cpl::exec {
 
 const NarrowRows* NarrowRowsVariant(int index) {
-#ifdef __x86_64__
   int next = 0;
-  const bool avx2 =
-      IsaAllowed(Isa::kAvx2) && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-  if (avx2 && Avx2NarrowRows() != nullptr && index == next++) return Avx2NarrowRows();
-  const bool avx512 = avx2 && IsaAllowed(Isa::kAvx512) && __builtin_cpu_supports("avx512f") &&
-                      __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
-                      __builtin_cpu_supports("avx512vl");
-  if (avx512 && Avx512NarrowRows() != nullptr && index == next++) return Avx512NarrowRows();
-  if (avx512 && __builtin_cpu_supports("avx512bf16") && Avx512Bf16NarrowRows() != nullptr &&
-      index == next++) {
+  if (HasAvx2() && Avx2NarrowRows() != nullptr && index == next++) return Avx2NarrowRows();
+  if (HasAvx512() && Avx512NarrowRows() != nullptr && index == next++) return Avx512NarrowRows();
+  if (HasAvx512() && HasNativeBf16() && Avx512Bf16NarrowRows() != nullptr && index == next++) {
     return Avx512Bf16NarrowRows();
   }
-#endif
   return nullptr;
 }
 

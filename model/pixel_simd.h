@@ -11,7 +11,7 @@
 #error "NaN must be kept apart and all variants must agree: do not compile this with -ffast-math"
 #endif
 
-#include "model/isa.h"
+#include "model/cpu.h"
 
 #ifdef __x86_64__
 #define CPL_TARGET_AVX2 __attribute__((target("avx2")))
@@ -23,15 +23,8 @@ namespace cpl {
 enum class SimdLevel { kBaseline, kAvx2, kAvx512 };
 
 inline bool Runs(SimdLevel level) {
-#ifdef __x86_64__
-  const bool avx2 = IsaAllowed(Isa::kAvx2) && __builtin_cpu_supports("avx2");
-  if (level == SimdLevel::kAvx2) return avx2;
-  if (level == SimdLevel::kAvx512) {
-    return avx2 && IsaAllowed(Isa::kAvx512) && __builtin_cpu_supports("avx512f") &&
-           __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
-           __builtin_cpu_supports("avx512vl");
-  }
-#endif
+  if (level == SimdLevel::kAvx2) return HasAvx2();
+  if (level == SimdLevel::kAvx512) return HasAvx512();
   return level == SimdLevel::kBaseline;
 }
 

@@ -7,7 +7,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "model/isa.h"
+#include "model/cpu.h"
 
 #define CPL_INLINE inline __attribute__((always_inline))
 
@@ -155,14 +155,8 @@ const StripKernels* StripKernelsVariant(int index) {
   int next = 0;
   if (index == next++) return &kBaseline;
 #ifdef __x86_64__
-  const bool avx2 =
-      IsaAllowed(Isa::kAvx2) && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-  if (avx2 && index == next++) return &kAvx2;
-  if (avx2 && IsaAllowed(Isa::kAvx512) && __builtin_cpu_supports("avx512f") &&
-      __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
-      __builtin_cpu_supports("avx512vl") && index == next++) {
-    return &kAvx512;
-  }
+  if (HasAvx2() && index == next++) return &kAvx2;
+  if (HasAvx512() && index == next++) return &kAvx512;
 #endif
   return nullptr;
 }

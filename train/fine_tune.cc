@@ -71,7 +71,7 @@ std::string RecipeText(const FineTuneOptions& options, const std::vector<Footage
     text << "  { path = " << Quoted(one.path) << ", last = " << one.trained()
          << ", weight = " << std::sqrt(static_cast<double>(one.count)) << " },\n";
   }
-  const int samples = std::max(1, 3 * 128 * 128 / (patch * patch));  // the same work for any patch
+  const int samples = std::max(1, 3 * 128 * 128 / (patch * patch));  // about as much work
   const double horizon = std::max(10.0, static_cast<double>(steps) / 8);
   text << "]\n\n[optimizer]\nema = " << 1 - 1 / horizon
        << "\n\n[run]\noutput = " << Quoted(fs::absolute(options.output).lexically_normal().string())
