@@ -66,12 +66,14 @@ GstCudaContext* Wrap(int device_id, std::string* why) {
 GstCudaContext* PrimaryContext(int device_id, std::string* why) {
   static std::mutex mutex;
   static auto* const contexts = new std::map<int, GstCudaContext*>;
+  // Loading, too: whoever calls gst_cuda_load_library while another thread is at it is told that
+  // all is there before it is.
+  const std::lock_guard lock(mutex);
   // The library's functions end the process if they are called without a driver.
   if (!gst_cuda_load_library()) {
     *why = "there is no NVIDIA driver";
     return nullptr;
   }
-  const std::lock_guard lock(mutex);
   GstCudaContext*& context = (*contexts)[device_id];
   if (context == nullptr) context = Wrap(device_id, why);
   return context;
